@@ -1,0 +1,65 @@
+"""jmc, JAX matrix calculus: every derivative in closed form, proved against automatic differentiation.
+
+Public names are loaded on first use, so that ``import jmc`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "catalogue.activation": ("gelu", "identity", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"),
+    "catalogue.affine": ("affine",),
+    "catalogue.loss": (
+        "binary_cross_entropy",
+        "hinge",
+        "huber",
+        "l1",
+        "l2",
+        "mean_absolute_error",
+        "mean_squared_error",
+        "softmax_cross_entropy",
+        "softmax_cross_entropy_with_labels",
+    ),
+    "catalogue.network": ("layer", "network"),
+    "catalogue.neuron": ("neuron", "neuron_grad", "neuron_loss", "neuron_loss_grad"),
+    "differentiate.entry": ("layer_loss_grad", "network_loss_grad"),
+    "differentiate.gradient": ("grad", "value_and_grad"),
+    "differentiate.reverse": ("NoClosedForm",),
+}
+_ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *_ROOM_OF]  # pyright: ignore[reportUnsupportedDunderAll] - the names load lazily
+
+if TYPE_CHECKING:
+    from jmc.catalogue.activation import gelu, identity, relu, sigmoid, silu, softmax, softplus, tanh
+    from jmc.catalogue.affine import affine
+    from jmc.catalogue.loss import (
+        binary_cross_entropy,
+        hinge,
+        huber,
+        l1,
+        l2,
+        mean_absolute_error,
+        mean_squared_error,
+        softmax_cross_entropy,
+        softmax_cross_entropy_with_labels,
+    )
+    from jmc.catalogue.network import layer, network
+    from jmc.catalogue.neuron import neuron, neuron_grad, neuron_loss, neuron_loss_grad
+    from jmc.differentiate.entry import layer_loss_grad, network_loss_grad
+    from jmc.differentiate.gradient import grad, value_and_grad
+    from jmc.differentiate.reverse import NoClosedForm
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'jmc' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"jmc.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOM_OF])

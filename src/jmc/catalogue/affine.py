@@ -1,0 +1,49 @@
+"""The affine function z = w·x + b, for one unit or many, one example or a batch."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jmc.catalogue.rule import rule
+
+
+# With u of shape (*n, *m), w of shape (*m, d) and x of shape (*n, d), each cotangent is one contraction, and the
+# same line serves the unit (no m), the layer (m), the single example (no n) and the batch (n).
+def _wrt_w(u: jax.Array, z: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+    batch = tuple(range(x.ndim - 1))
+    return jnp.tensordot(u, x, (batch, batch))
+
+
+def _wrt_x(u: jax.Array, z: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+    units = w.ndim - 1
+    return jnp.tensordot(u, w, (tuple(range(u.ndim - units, u.ndim)), tuple(range(units))))
+
+
+def _wrt_b(u: jax.Array, z: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.sum(u, axis=tuple(range(x.ndim - 1)))
+
+
+@rule(
+    vjp={"w": _wrt_w, "b": _wrt_b, "x": _wrt_x},
+    source="The Matrix Calculus You Need For Deep Learning, §5: ∂z/∂w = xᵀ, ∂z/∂b = 1",
+    analytic=True,
+)
+def affine(
+    w: Float[Array, "*m d"], b: Float[Array, "*m"], x: Float[Array, "*n d"]
+) -> Float[Array, "..."]:
+    """z = x wᵀ + b: ``w·x + b`` for a unit (w: (d,), b: ()), ``X Wᵀ + b`` for a layer on a batch.
+
+    Args:
+        w: weights, (d,) for one unit, (m, d) for a layer of m.
+        b: bias, () or (m,).
+        x: (d,) for one example, (N, d) for a batch, any leading axes *n.
+
+    Returns:
+        z of shape (*n, *m), in the common dtype of the arguments. ∂z/∂w = xᵀ, ∂z/∂x = wᵀ, ∂z/∂b = 1 for every
+        unit and example.
+
+    Raises:
+        TypeError, ValueError: dtypes differ, or shapes do not fit; the message names the argument.
+    """
+    z = jnp.tensordot(x, w, (x.ndim - 1, w.ndim - 1))
+    return z + jnp.broadcast_to(b, z.shape)

@@ -1,0 +1,227 @@
+"""Losses: how far predictions are from targets, as a mean over all N entries (or examples); and penalties.
+
+Every formula is that of one entry, times 1/N; the mean over nothing is nan, with a gradient of size 0.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jmc.catalogue.rule import Vjp, rule
+
+logistic = jax.lax.logistic
+
+
+def _mean(partial: Callable[..., jax.Array]) -> Vjp:
+    """The vjp of a mean of entries from the partial derivative of one entry."""
+
+    def vjp(u: jax.Array, _: jax.Array, *args: jax.Array) -> jax.Array:
+        return (u / max(args[0].size, 1)) * partial(*args)
+
+    return vjp
+
+
+@rule(
+    vjp={
+        "prediction": _mean(lambda a, y: 2 * (a - y)),
+        "target": _mean(lambda a, y: -2 * (a - y)),
+    },
+    source="The Matrix Calculus You Need For Deep Learning, §1 and §6",
+    analytic=True,
+)
+def mean_squared_error(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+    """(1/N) Σ (y − a)², no ½, over all N entries; ∂/∂a = (2/N)(a − y).
+
+    ``prediction`` a and ``target`` y have one shape and dtype; else ValueError or TypeError.
+    """
+    return jnp.mean(jnp.square(target - prediction))
+
+
+@rule(
+    vjp={
+        "prediction": _mean(lambda a, y: jnp.sign(a - y)),
+        "target": _mean(lambda a, y: jnp.sign(y - a)),
+    },
+    source="d|r|/dr = sign(r)",
+    kinks="a = y, where the derivative is 0",
+)
+def mean_absolute_error(prediction: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+    """(1/N) Σ |a − y| over all N entries; ∂/∂a = sign(a − y)/N, 0 where a = y.
+
+    ``prediction`` a and ``target`` y have one shape and dtype; else ValueError or TypeError.
+    """
+    residual = prediction - target
+    return jnp.mean(residual * jnp.sign(residual))
+
+
+def _beyond(a: jax.Array, y: jax.Array, delta: jax.Array) -> jax.Array:
+    """max(0, |a − y| − δ): how far a residual reaches into the linear part."""
+    return jnp.maximum(jnp.abs(a - y) - delta, 0)
+
+
+@rule(
+    vjp={
+        "prediction": _mean(lambda a, y, delta: jnp.clip(a - y, -delta, delta)),
+        "target": _mean(lambda a, y, delta: jnp.clip(y - a, -delta, delta)),
+        "delta": lambda u, _, a, y, delta: (u / max(a.size, 1)) * jnp.sum(_beyond(a, y, delta)),
+    },
+    source="Huber (1964): ∂/∂r = clip(r, −δ, δ)",
+    domain={"delta": lambda key, shape, _: jax.random.uniform(key, shape, minval=0.3, maxval=1.5)},
+)
+def huber(
+    prediction: Float[Array, "*n"], target: Float[Array, "*n"], delta: Float[Array, ""] = 1.0
+) -> Float[Array, ""]:
+    """(1/N) Σ h(a − y) with h(r) = r²/2 for |r| ≤ δ, δ(|r| − δ/2) beyond; ∂/∂a = clip(a − y, −δ, δ)/N.
+
+    ``prediction`` a and ``target`` y have one shape and dtype, ``delta`` δ > 0 is a scalar; ∂/∂δ is the mean of
+    max(0, |a − y| − δ). Errors: ValueError, TypeError.
+    """
+    residual = prediction - target
+    size = residual * jnp.sign(residual)
+    return jnp.mean(jnp.where(size <= delta, jnp.square(residual) / 2, delta * (size - delta / 2)))
+
+
+def _unit_interval(key: jax.Array, shape: tuple[int, ...], _: Mapping) -> jax.Array:
+    return jax.random.uniform(key, shape)
+
+
+@rule(
+    vjp={
+        # σ(x) − y, written so that it keeps its relative accuracy for y = 0 and y = 1 at any x
+        "logits": _mean(lambda x, y: (1 - y) * logistic(x) - y * logistic(-x)),
+        "target": _mean(lambda x, y: -x),
+    },
+    source="ℓ = softplus(x) − y x, ∂ℓ/∂x = σ(x) − y",
+    domain={"target": _unit_interval},
+)
+def binary_cross_entropy(logits: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+    """(1/N) Σ −[y ln σ(x) + (1 − y) ln σ(−x)] from logits x; ∂/∂x = (σ(x) − y)/N, ∂/∂y = −x/N.
+
+    ``logits`` and ``target`` y ∈ [0, 1] have one shape and dtype; else ValueError or TypeError. No logit
+    overflows, and a confident right answer keeps its small loss.
+    """
+    # max(x, 0) − y x + ln(1 + e^−|x|), each branch smooth, so that a tie has no kink to be differentiated
+    positive = (1 - target) * logits + jnp.log1p(jnp.exp(-logits))
+    negative = -target * logits + jnp.log1p(jnp.exp(logits))
+    return jnp.mean(jnp.where(logits > 0, positive, negative))
+
+
+def _shifted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(x_a, ln Σ e^(x − x_a)) over the last axis, a the (first) largest entry: their sum is logsumexp.
+
+    The largest term is taken out of the sum exactly, so that a confident answer keeps its small remainder.
+    """
+    largest = _one_hot(jnp.argmax(x.real, axis=-1), x.shape[-1])
+    x_a = jnp.sum(jnp.where(largest, x, 0), axis=-1)
+    e = jnp.where(largest, 0, jnp.exp(x - x_a[..., None]))
+    return x_a, jnp.log1p(jnp.sum(e, axis=-1))
+
+
+def _one_hot(labels: jax.Array, classes: int) -> jax.Array:
+    """Boolean, (*n, k)."""
+    return labels[..., None] == jnp.arange(classes, dtype=labels.dtype).reshape((1,) * labels.ndim + (-1,))
+
+
+def _log_softmax(x: jax.Array) -> jax.Array:
+    x_a, rest = _shifted(x)
+    return (x - x_a[..., None]) - rest[..., None]
+
+
+@rule(
+    vjp={
+        "logits": lambda u, _, x, t: _per_example(u, x) * _softmax_minus_target(x, t),
+        "target": lambda u, _, x, t: _per_example(u, x) * -_log_softmax(x),
+    },
+    source="ℓ = Σ_k t_k (logsumexp(x) − x_k), ∂ℓ/∂x = (Σ_k t_k) softmax(x) − t",
+    analytic=True,
+    domain={"target": _unit_interval},
+)
+def softmax_cross_entropy(logits: Float[Array, "*n k"], target: Float[Array, "*n k"]) -> Float[Array, ""]:
+    """(1/N) Σ_i −Σ_k t_ik ln softmax(x_i)_k from logits x and target weights t; N examples of k ≥ 1 classes.
+
+    ∂/∂x = ((Σ_k t_k) softmax(x) − t)/N, which is (p − t)/N for a distribution t; ∂/∂t = −ln softmax(x)/N.
+    Both have shape (*n, k) and one dtype; else ValueError or TypeError. Exact for logits of any size.
+    """
+    _check_classes(logits)
+    return jnp.mean(-jnp.sum(target * _log_softmax(logits), axis=-1))
+
+
+@rule(
+    vjp={"logits": lambda u, _, x, y: _per_example(u, x) * _softmax_minus_label(x, y)},
+    source="ℓ = logsumexp(x) − x_y, ∂ℓ/∂x = softmax(x) − e_y",
+    analytic=True,
+    domain={"labels": lambda key, shape, sizes: jax.random.randint(key, shape, 0, sizes["k"])},
+)
+def softmax_cross_entropy_with_labels(
+    logits: Float[Array, "*n k"], labels: Int[Array, "*n"]
+) -> Float[Array, ""]:
+    """(1/N) Σ_i −ln softmax(x_i)_{y_i} from logits x (*n, k) and integer labels y (*n), 0 ≤ y < k.
+
+    ∂/∂x = (softmax(x) − e_y)/N, whose entry at the label, −Σ_{k≠y} p_k, does not cancel. A label outside the
+    classes gives nan. Errors: ValueError, TypeError; exact for logits of any size.
+    """
+    _check_classes(logits)
+    x_a, rest = _shifted(logits)
+    hot = _one_hot(labels, logits.shape[-1])
+    x_y = jnp.sum(jnp.where(hot, logits, 0), axis=-1)
+    known = (labels >= 0) & (labels < logits.shape[-1])
+    return jnp.mean(jnp.where(known, (x_a - x_y) + rest, jnp.nan))
+
+
+def _check_classes(logits: jax.Array) -> None:
+    if logits.shape[-1] == 0:
+        raise ValueError(f"`logits` must have at least one class, but got shape {logits.shape}")
+
+
+def _per_example(u: jax.Array, x: jax.Array) -> jax.Array:
+    return u / max(x[..., 0].size, 1)
+
+
+def _softmax_minus_target(x: jax.Array, t: jax.Array) -> jax.Array:
+    return jnp.sum(t, axis=-1, keepdims=True) * jnp.exp(_log_softmax(x)) - t
+
+
+def _softmax_minus_label(x: jax.Array, y: jax.Array) -> jax.Array:
+    hot = _one_hot(y, x.shape[-1])
+    others = jnp.where(hot, 0, jnp.exp(_log_softmax(x)))
+    return jnp.where(hot, -jnp.sum(others, axis=-1, keepdims=True), others)
+
+
+def _signs(key: jax.Array, shape: tuple[int, ...], _: Mapping) -> jax.Array:
+    return jax.random.rademacher(key, shape, float)
+
+
+@rule(
+    vjp={
+        "score": _mean(lambda s, y: jnp.where(y * s < 1, -y, 0)),
+        "target": _mean(lambda s, y: jnp.where(y * s < 1, -s, 0)),
+    },
+    source="ℓ = max(0, 1 − y s), ∂ℓ/∂s = −y 1[y s < 1]",
+    kinks="y s = 1, where the derivative is 0",
+    domain={"target": _signs},
+)
+def hinge(score: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
+    """(1/N) Σ max(0, 1 − y s) for targets y = ±1; ∂/∂s = −y 1[y s < 1]/N, so 0 at y s = 1.
+
+    ``score`` s and ``target`` y have one shape and dtype; else ValueError or TypeError.
+    """
+    margin = 1 - target * score
+    return jnp.mean(jnp.where(margin <= 0, jnp.zeros_like(margin), margin))
+
+
+@rule(
+    vjp={"w": lambda u, _, w: u * jnp.sign(w)},
+    source="∂‖w‖₁/∂w = sign(w)ᵀ",
+    kinks="w = 0, where the derivative is 0",
+)
+def l1(w: Float[Array, "*s"]) -> Float[Array, ""]:
+    """‖w‖₁ = Σ |w|, the lasso penalty of an array of any shape; derivative sign(w), 0 at w = 0."""
+    return jnp.sum(w * jnp.sign(w))
+
+
+@rule(vjp={"w": lambda u, _, w: 2 * u * w}, source="∂‖w‖²/∂w = 2wᵀ", analytic=True)
+def l2(w: Float[Array, "*s"]) -> Float[Array, ""]:
+    """‖w‖² = Σ w², the ridge penalty of an array of any shape, no ½; derivative 2w."""
+    return jnp.sum(jnp.square(w))

@@ -1,0 +1,80 @@
+"""The primitive by which a rule survives tracing: `jmc_rule[rule=…]` in a jaxpr.
+
+To JAX it is its primal: it compiles to the same code, and `jax.grad` or `jax.jvp` through it differentiate the
+primal with JAX's own rules, so that JAX stays an independent oracle for the closed form. To jmc it names the
+rule, by identity, wherever the traced program goes: under jit, vmap, scan or shard_map.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+if TYPE_CHECKING:
+    from jmc.catalogue.rule import Rule
+
+primitive = Primitive("jmc_rule")
+
+
+def bind(rule: "Rule", args: Sequence[jax.Array]) -> jax.Array:
+    """The value of ``rule``'s primal at ``args``, marked as the rule's."""
+    return primitive.bind(*args, rule=rule)
+
+
+@functools.cache
+def _jitted(rule: "Rule") -> Callable[..., jax.Array]:
+    return jax.jit(rule.primal)
+
+
+@primitive.def_impl
+def _impl(*args: jax.Array, rule: "Rule") -> jax.Array:
+    return _jitted(rule)(*args)
+
+
+@primitive.def_abstract_eval
+def _abstract_eval(*avals: Any, rule: "Rule") -> Any:
+    # Not eval_shape: it loses the axes over which a value varies inside shard_map.
+    (out,) = jax.make_jaxpr(rule.primal)(*avals).out_avals
+    return out
+
+
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: "Rule") -> tuple[Any, Any]:
+    moving = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, ad.Zero)]
+
+    def restricted(*moved: Any) -> Any:
+        args = list(primals)
+        for i, arg in zip(moving, moved, strict=True):
+            args[i] = arg
+        return rule.primal(*args)
+
+    return jax.jvp(restricted, [primals[i] for i in moving], [tangents[i] for i in moving])
+
+
+def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule") -> tuple[Any, int]:
+    if rule.derivative is not None:
+        return bind(rule, args), axes[0]
+    return bind(_vmapped(rule, tuple(axes)), args), 0
+
+
+@functools.cache
+def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
+    """The rule of ``jax.vmap(rule.primal, axes)``: an argument that is shared collects from every example."""
+
+    def vjp(i: int) -> Callable[..., jax.Array]:
+        axis = axes[i]
+        batched = jax.vmap(functools.partial(rule.vjp, i), (0, 0, *axes), 0 if axis is None else axis)
+        return batched if axis is not None else lambda *args: batched(*args).sum(0)
+
+    vjps = tuple(None if formula is None else vjp(i) for i, formula in enumerate(rule.vjps))
+    return dataclasses.replace(rule, primal=jax.vmap(rule.primal, axes), vjps=vjps, derivative=None)
+
+
+ad.primitive_jvps[primitive] = _jvp
+batching.primitive_batchers[primitive] = _batch
+mlir.register_lowering(
+    primitive, mlir.lower_fun(lambda *args, rule: rule.primal(*args), multiple_results=False)
+)

@@ -1,0 +1,117 @@
+"""The neuron a = max(0, w·x + b) (article §5) and its training loss (article §6), with the article's gradients."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jmc.catalogue.rule import RULES, rule
+
+ARTICLE = "The Matrix Calculus You Need For Deep Learning"
+
+
+def _activation(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+    z = x @ w + b
+    return jnp.where(z <= 0, jnp.zeros_like(z), z)
+
+
+def _active(u: jax.Array, a: jax.Array) -> jax.Array:
+    """1[z > 0] u: the cotangent of z. The unit is active exactly where its activation is positive."""
+    return jnp.where(a > 0, u, jnp.zeros_like(u))
+
+
+@rule(
+    vjp={
+        "w": lambda u, a, w, b, x: jnp.tensordot(_active(u, a), x, a.ndim),
+        "b": lambda u, a, w, b, x: jnp.sum(_active(u, a)),
+        "x": lambda u, a, w, b, x: _active(u, a)[..., None] * jnp.broadcast_to(w, x.shape),
+    },
+    source=f"{ARTICLE}, §5: ∂a/∂w = 1[w·x + b > 0] xᵀ, ∂a/∂b = 1[w·x + b > 0]",
+    kinks="w·x + b = 0, where the unit counts as inactive",
+)
+def neuron(w: Float[Array, " d"], b: Float[Array, ""], x: Float[Array, "*n d"]) -> Float[Array, "*n"]:
+    """a = max(0, w·x + b), the article's unit.
+
+    ∂a/∂w = 1[z > 0] xᵀ, ∂a/∂b = 1[z > 0], ∂a/∂x = 1[z > 0] wᵀ with z = w·x + b (§5).
+
+    Args:
+        w: weights, (d,).
+        b: bias, ().
+        x: one example (d,), a batch (N, d), any leading axes *n.
+
+    Returns:
+        a of shape (*n), in the common dtype.
+
+    Raises:
+        TypeError, ValueError: dtypes differ, or shapes do not fit; the message names the argument.
+    """
+    return _activation(w, b, x)
+
+
+def _scaled_error(u: jax.Array, a: jax.Array, y: jax.Array) -> jax.Array:
+    """(2/N) e_i with e_i = a_i − y_i: the cotangent of the activation of example i."""
+    return (2 / max(y.size, 1)) * u * (a - y)
+
+
+def _error_through_unit(u: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """(2/N) 1[z_i > 0] (w·x_i + b − y_i), one entry per example."""
+    a = _activation(w, b, x)
+    return _active(_scaled_error(u, a, y), a)
+
+
+@rule(
+    vjp={
+        "w": lambda u, c, w, b, X, y: _error_through_unit(u, w, b, X, y) @ X,
+        "b": lambda u, c, w, b, X, y: jnp.sum(_error_through_unit(u, w, b, X, y)),
+        "X": lambda u, c, w, b, X, y: _error_through_unit(u, w, b, X, y)[:, None] * w[None, :],
+        "y": lambda u, c, w, b, X, y: -_scaled_error(u, _activation(w, b, X), y),
+    },
+    source=f"{ARTICLE}, §6, the sum outside the cases: ∂C/∂w = (2/N) Σ_i 1[z_i > 0] (w·x_i + b − y_i) x_iᵀ",
+    kinks="w·x_i + b = 0, where the unit counts as inactive",
+)
+def neuron_loss(
+    w: Float[Array, " d"], b: Float[Array, ""], X: Float[Array, "N d"], y: Float[Array, " N"]
+) -> Float[Array, ""]:
+    """C = (1/N) Σ_i (y_i − max(0, w·x_i + b))², the article's training loss of a neuron.
+
+    ∂C/∂w = (2/N) Σ_i 1[z_i > 0] (w·x_i + b − y_i) x_iᵀ and ∂C/∂b = (2/N) Σ_i 1[z_i > 0] (w·x_i + b − y_i),
+    the sum outside the cases: each example's unit is active or not by itself.
+
+    Args:
+        w: weights, (d,).
+        b: bias, ().
+        X: inputs, (N, d).
+        y: targets, (N,).
+
+    Raises:
+        TypeError, ValueError: dtypes differ, or shapes do not fit; the message names the argument.
+    """
+    return jnp.mean(jnp.square(y - _activation(w, b, X)))
+
+
+@jax.jit
+def neuron_grad(
+    w: Float[Array, " d"], b: Float[Array, ""], x: Float[Array, " d"]
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """(∂a/∂w, ∂a/∂b) = (1[z > 0] x, 1[z > 0]) of the neuron's activation at one example (article §5).
+
+    Shapes and errors as :func:`neuron`, with ``x`` of shape (d,); jitted, vmappable.
+    """
+    if jnp.ndim(x) != 1:
+        raise ValueError(f"`x` of neuron_grad must have 1 axis, (d), but got shape {jnp.shape(x)}")
+    return _gradient("neuron", neuron(w, b, x), w, b, x)
+
+
+@jax.jit
+def neuron_loss_grad(
+    w: Float[Array, " d"], b: Float[Array, ""], X: Float[Array, "N d"], y: Float[Array, " N"]
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """(∂C/∂w, ∂C/∂b) of the neuron's training loss (article §6); jitted, vmappable.
+
+    Shapes, dtypes and errors as :func:`neuron_loss`.
+    """
+    return _gradient("neuron_loss", neuron_loss(w, b, X, y), w, b, X, y)
+
+
+def _gradient(name: str, value: jax.Array, w: jax.Array, b: jax.Array, *rest: jax.Array) -> tuple:
+    args = [jnp.asarray(arg, value.dtype) for arg in (w, b, *rest)]
+    return tuple(RULES[name].vjp(wrt, jnp.ones_like(value), value, *args) for wrt in ("w", "b"))

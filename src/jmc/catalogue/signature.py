@@ -1,0 +1,117 @@
+"""What a rule's annotations promise about its arguments, read once and checked at every call.
+
+A primal is annotated with jaxtyping (``x: Float[Array, "*n d"]``). The same text serves the reader, the
+check of shapes and dtypes here, and the tests, which draw arguments of any size from it.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import AbstractArray
+
+type_of = jax.typeof
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument: its name, its axes (``("*n", "d")``) and whether it is real (else integer)."""
+
+    name: str
+    axes: tuple[str, ...]
+    real: bool
+
+    def shape(self, sizes: Mapping[str, Any]) -> tuple[int, ...]:
+        """The shape under ``sizes``, in which ``"d"`` is an int and ``"*n"`` a tuple of ints."""
+        axes = ((sizes[axis],) if not axis.startswith("*") else sizes[axis] for axis in self.axes)
+        return tuple(size for group in axes for size in group)
+
+
+def parameters(primal: Callable[..., Any]) -> tuple[Parameter, ...]:
+    """The arguments of ``primal``, in order. Raises TypeError where one lacks a jaxtyping annotation."""
+    hints = get_type_hints(primal, include_extras=True)
+    found = []
+    for name in inspect.signature(primal).parameters:
+        hint = hints.get(name)
+        if not (isinstance(hint, type) and issubclass(hint, AbstractArray)):
+            raise TypeError(
+                f'`{name}` of {primal.__name__} must be annotated like Float[Array, "n d"], but got {hint}'
+            )
+        found.append(Parameter(name, tuple(hint.dim_str.split()), "float32" in hint.dtypes))
+    return tuple(found)
+
+
+def checked(function: str, wanted: Sequence[Parameter], values: Sequence[Any]) -> list[jax.Array]:
+    """The ``values`` as arrays that fit their parameters; Python scalars take the dtype of the others.
+
+    Raises:
+        TypeError: an argument is not an array, not of its kind (real or integer), or its dtype is not the
+            dtype of the other real arguments (nothing is promoted behind the caller's back).
+        ValueError: the shapes do not fit each other.
+    """
+    arrays = [_array(function, parameter, value) for parameter, value in zip(wanted, values, strict=True)]
+    _check_dtypes(function, wanted, arrays)
+    sizes: dict[str, tuple[Any, str]] = {}
+    for parameter, array in zip(wanted, arrays, strict=True):
+        _unify(function, parameter, array.shape, sizes)
+    return arrays
+
+
+def _array(function: str, parameter: Parameter, value: Any) -> jax.Array:
+    kind = "a real floating-point" if parameter.real else "an integer"
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`{parameter.name}` of {function} must be {kind} array, but got {type(value).__name__}"
+        ) from error
+    if parameter.real and isinstance(value, int) and not isinstance(value, bool):
+        array = jnp.asarray(float(value))
+    if not jnp.issubdtype(array.dtype, jnp.floating if parameter.real else jnp.integer):
+        raise TypeError(f"`{parameter.name}` of {function} must be {kind} array, but got {array.dtype}")
+    return array
+
+
+def _check_dtypes(function: str, wanted: Sequence[Parameter], arrays: list[jax.Array]) -> None:
+    """Refuse mixed dtypes; in place, give weakly typed scalars the dtype of the others."""
+    real = [i for i, parameter in enumerate(wanted) if parameter.real]
+    strong = [i for i in real if not type_of(arrays[i]).weak_type]
+    if not strong:
+        return
+    first = strong[0]
+    dtype = arrays[first].dtype
+    for i in real:
+        if i in strong and arrays[i].dtype != dtype:
+            raise TypeError(
+                f"`{wanted[i].name}` of {function} must have the dtype of `{wanted[first].name}`, {dtype}, "
+                f"but got {arrays[i].dtype}"
+            )
+        arrays[i] = arrays[i].astype(dtype)
+
+
+def _unify(function: str, parameter: Parameter, shape: tuple[int, ...], sizes: dict) -> None:
+    """Match ``shape`` with the parameter's axes, learning new sizes; each size remembers who set it."""
+    axes = parameter.axes
+    star = next((i for i, axis in enumerate(axes) if axis.startswith("*")), None)
+    fixed = len(axes) - (star is not None)
+    if len(shape) < fixed or (star is None and len(shape) > fixed):
+        rank = f"{fixed} axes" if star is None else f"at least {fixed} axes"
+        raise ValueError(
+            f"`{parameter.name}` of {function} must have {rank}, ({' '.join(axes)}), but got shape {shape}"
+        )
+    rest = len(shape) - fixed
+    position = 0
+    for axis in axes:
+        width = rest if axis.startswith("*") else 1
+        part = shape[position : position + width]
+        size = part if axis.startswith("*") else part[0]
+        known, owner = sizes.setdefault(axis, (size, parameter.name))
+        if known != size:
+            raise ValueError(
+                f"`{parameter.name}` of {function} must have shape ({' '.join(axes)}) with {axis} = {known} "
+                f"as in `{owner}`, but got shape {shape}"
+            )
+        position += width

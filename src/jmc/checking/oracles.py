@@ -1,0 +1,210 @@
+"""Independent float64 estimates of a Jacobian, which closed-form derivatives are checked against.
+
+No oracle is right everywhere: automatic differentiation loses all digits in some tails, differences lose
+digits everywhere, and each has its own answer at a kink. Only their agreement with a closed form is evidence.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float64
+
+Side = Literal["central", "left", "right"]
+
+# (weight of the step ahead, weight of the step behind, spacing of the powers of the step in the error)
+_SIDES: dict[Side, tuple[int, int, int]] = {"central": (1, 1, 2), "right": (1, 0, 1), "left": (0, 1, 1)}
+
+_IMAGINARY_STEP = 2.0**-100  # a power of two, so that dividing by it is exact
+
+# Steps shrink by a ratio that is not a whole number: the steps of one row cannot all be periods of `f`.
+_STEP_RATIO = 1.7
+_STEPS = 24  # down to 1.7⁻²³ = 5e-6 of the first step: below the length scale of most functions
+_ORDERS = 8
+
+_POINTS_AT_ONCE = 2**22  # argument entries in flight in one batch, 32 MiB
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one oracle says a Jacobian is.
+
+    `jacobian` is a float64 NumPy array of shape `out_shape + in_shape`; `error` has the same shape and holds
+    the oracle's own estimate of the absolute error of every entry, or is None where the oracle has none.
+    """
+
+    name: str
+    jacobian: Float64[np.ndarray, "..."]
+    error: Float64[np.ndarray, "..."] | None = None
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Float64 with JAX's standard dtype promotion inside the `with` block; no global setting is touched."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def as_float64(argument: ArrayLike) -> np.ndarray:
+    """A NumPy array that is float64 if `argument` is floating, and keeps its dtype otherwise."""
+    array = np.asarray(argument)
+    return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+
+def forward_ad(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int = 0) -> Estimate:
+    """The Jacobian of `f(*args)` with respect to `args[argnum]` by `jax.jacfwd`.
+
+    It shares JAX's conventions at kinks (½ for `jnp.maximum` at a tie, 1 for `abs` at 0, nan for `norm` at 0),
+    and the derivative formulas of single primitives, some of which cancel completely in a tail: there an
+    entry can be 100 % wrong. Raises ValueError or TypeError where `args` or what `f` returns is unusable.
+    """
+    return _automatic("forward AD", jax.jacfwd, f, args, argnum)
+
+
+def reverse_ad(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int = 0) -> Estimate:
+    """The same by `jax.jacrev`, with the same reservations about tails and kinks as `forward_ad`.
+
+    It is independent of `forward_ad` only where a function has a vjp of its own, and in its rounding.
+    """
+    return _automatic("reverse AD", jax.jacrev, f, args, argnum)
+
+
+def complex_step(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int = 0) -> Estimate:
+    """The Jacobian by one imaginary step per entry, `Im f(x + ih) / h` with h = 2⁻¹⁰⁰ ≈ 8e-31.
+
+    There is no difference, hence no cancellation: the result is as accurate as `f` is on complex numbers. It
+    is right only if `f` is analytic at the argument, which the caller claims by calling this; `abs`, a norm or
+    a conjugate make it silently wrong. Out of its reach are derivatives below 1e-278 (they underflow) and
+    arguments within 1e-22 of a singularity.
+
+    Raises ValueError if `f` refuses complex input or returns a real array for it.
+    """
+    with double_precision():
+        args, argnum, shape = _prepare(f, args, argnum)
+        x = args[argnum]
+        if 0 in shape:
+            return Estimate("complex step", np.zeros(shape))
+        try:
+            stepped = _evaluate(f, args, argnum, x.reshape(-1, 1) + 1j * _IMAGINARY_STEP)
+        except (TypeError, ValueError, NotImplementedError, np.exceptions.ComplexWarning) as refusal:
+            reason = str(refusal).split("\n", 1)[0]
+            raise ValueError(f"`f` must accept complex input for a complex step, but got: {reason}") from refusal
+    if not np.iscomplexobj(stepped):
+        raise ValueError(f"`f` must return a complex array for complex input, but got {stepped.dtype}")
+    return Estimate("complex step", (stepped.imag / _IMAGINARY_STEP).T.reshape(shape))
+
+
+def ridders(
+    f: Callable[..., Array],
+    args: Sequence[ArrayLike],
+    argnum: int = 0,
+    *,
+    side: Side = "central",
+    step: ArrayLike = 0.25,
+) -> Estimate:
+    """The Jacobian by differences, extrapolated to step 0 by Ridders' method, with an error for every entry.
+
+    The first step at an entry x is `step * max(|x|, 1)`, where `step` broadcasts to the argument's shape; 23
+    smaller ones follow. Each entry of the result takes the step and the order of extrapolation that have the
+    smallest estimated error: how far extrapolation still moves the value, plus the rounding of `f`. Steps that
+    leave the domain of `f` (where it is not finite) are passed over. An entry for which no step is left is nan
+    with an infinite error.
+
+    Central differences give the mean of the two slopes at a kink, with a small error; `side="left"` and
+    `"right"` use only one side of the argument, for kinks and the edges of a domain, and are less accurate.
+    `f` is trusted to be accurate to a few units in the last place or to be visibly noisy.
+
+    Raises ValueError for an unknown `side` or a `step` that is not positive and finite.
+    """
+    if side not in _SIDES:
+        raise ValueError(f"`side` must be one of {', '.join(map(repr, _SIDES))}, but got {side!r}")
+    if not np.all(np.isfinite(step) & (np.asarray(step) > 0)):
+        raise ValueError(f"`step` must be positive and finite, but got {step}")
+    name = "Ridders differences" if side == "central" else f"Ridders differences, {side}"
+    ahead, behind, spacing = _SIDES[side]
+    with double_precision(), np.errstate(all="ignore"):  # overflow and nan mean: outside the domain
+        args, argnum, shape = _prepare(f, args, argnum)
+        x = args[argnum]
+        if 0 in shape:
+            return Estimate(name, np.zeros(shape), np.zeros(shape))
+        first = np.broadcast_to(as_float64(step), x.shape) * np.maximum(np.abs(x), 1)
+        steps = first.reshape(-1, 1) * _STEP_RATIO ** -np.arange(_STEPS)
+        upper, lower = x.reshape(-1, 1) + ahead * steps, x.reshape(-1, 1) - behind * steps
+        values = _evaluate(f, args, argnum, np.concatenate([upper, lower], axis=1)).astype(np.float64)
+        above, below = np.split(np.moveaxis(values, 0, -1), 2)
+        width = (upper - lower).T[:, None, :]
+        slopes = (above - below) / width
+        rounding = 2 * np.finfo(np.float64).eps * (np.abs(above) + np.abs(below) + np.abs(x.ravel() * slopes)) / width
+        jacobian, error = _extrapolate(slopes, rounding, _STEP_RATIO**spacing)
+    return Estimate(name, jacobian.reshape(shape), error.reshape(shape))
+
+
+def all_oracles(
+    f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int = 0, *, analytic: bool
+) -> list[Estimate]:
+    """Every oracle's estimate; the complex step only where the caller claims that `f` is analytic."""
+    oracles = [forward_ad, reverse_ad, ridders] + [complex_step] * analytic
+    return [oracle(f, args, argnum) for oracle in oracles]
+
+
+def _automatic(name: str, jacobian: Callable, f: Callable, args: Sequence[ArrayLike], argnum: int) -> Estimate:
+    with double_precision():
+        args, argnum, shape = _prepare(f, args, argnum)
+        dense = np.zeros(shape) if 0 in shape else jax.jit(jacobian(f, argnums=argnum))(*args)
+        return Estimate(name, np.asarray(dense, np.float64))
+
+
+def _prepare(f: Callable, args: Sequence[ArrayLike], argnum: int) -> tuple[list[np.ndarray], int, tuple[int, ...]]:
+    """The arguments in float64, `argnum` counted from the front, and the shape of the Jacobian."""
+    if not -len(args) <= argnum < len(args):
+        raise ValueError(f"`argnum` must name one of the {len(args)} arguments, but got {argnum}")
+    arrays = [as_float64(arg) for arg in args]
+    x = arrays[argnum]
+    if x.dtype != np.float64:
+        raise TypeError(f"`args[{argnum}]` must be real floating to be differentiated, but got {x.dtype}")
+    out: Any = jax.eval_shape(f, *arrays)
+    if not (isinstance(out, jax.ShapeDtypeStruct) and jnp.issubdtype(out.dtype, jnp.floating)):
+        raise TypeError(f"`f` must return one real floating array, but got {out}")
+    return arrays, argnum % len(args), out.shape + x.shape
+
+
+def _evaluate(f: Callable, args: list[np.ndarray], argnum: int, values: np.ndarray) -> np.ndarray:
+    """`f` with entry i of `args[argnum]` replaced by `values[i, p]`, for all i and p: (i, p, size of the output)."""
+
+    def replaced(args: list[Array], entry: Array, value: Array) -> Array:
+        x = args[argnum]
+        moved = x.astype(value.dtype).ravel().at[entry].set(value).reshape(x.shape)
+        return jnp.ravel(f(*args[:argnum], moved, *args[argnum + 1 :]))
+
+    def sweep(args: list[Array], values: Array) -> Array:
+        row = jax.vmap(replaced, in_axes=(None, None, 0))
+        batch = max(1, _POINTS_AT_ONCE // values.size)
+        return jax.lax.map(lambda at: row(args, *at), (jnp.arange(len(values)), values), batch_size=batch)
+
+    return np.asarray(jax.jit(sweep)(args, values))
+
+
+def _extrapolate(slopes: np.ndarray, rounding: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """The best entries of Ridders' tableau over the leading axis (the steps), and their errors.
+
+    `ratio` is the factor by which the leading error of a slope shrinks from one step to the next.
+    """
+    best, error = np.full(slopes.shape[1:], np.nan), np.full(slopes.shape[1:], np.inf)
+    for order in range(1, _ORDERS + 1):
+        gain = ratio**order
+        change = np.diff(slopes, axis=0)
+        slopes = slopes[1:] + change / (gain - 1)
+        rounding = (gain * rounding[1:] + rounding[:-1]) / (gain - 1)
+        # Among noise two neighbours agree by chance sooner or later, so two changes in a row have to be small.
+        doubt = np.maximum(np.abs(change[:-1]), np.abs(change[1:])) + rounding[:-1]
+        doubt = np.where(np.isfinite(doubt), doubt, np.inf)
+        row = np.argmin(doubt, axis=0)[None]
+        least = np.take_along_axis(doubt, row, 0)[0]
+        best = np.where(least < error, np.take_along_axis(slopes, row, 0)[0], best)
+        error = np.minimum(least, error)
+    return best, error

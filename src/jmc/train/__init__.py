@@ -1,0 +1,1 @@
+"""Training: from a config file to a run directory."""
