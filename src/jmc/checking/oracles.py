@@ -2,6 +2,9 @@
 
 No oracle is right everywhere: automatic differentiation loses all digits in some tails, differences lose
 digits everywhere, and each has its own answer at a kink. Only their agreement with a closed form is evidence.
+
+Everywhere below `f` takes arrays and returns one real array; both may have any shape, () and size 0 included.
+Arguments that are not differentiated may hold integers. All of them are traced, the floating ones in float64.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +15,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float64
+from numpy.typing import ArrayLike
 
 Side = Literal["central", "left", "right"]
 
@@ -22,15 +25,15 @@ _SIDES: dict[Side, tuple[int, int, int]] = {"central": (1, 1, 2), "right": (1, 0
 
 _IMAGINARY_STEP = 2.0**-100  # a power of two, so that dividing by it is exact
 
-# Steps shrink by a ratio that is not a whole number: the steps of one row cannot all be periods of `f`.
-_STEP_RATIO = 1.7
-_STEPS = 24  # down to 1.7⁻²³ = 5e-6 of the first step: below the length scale of most functions
+_STEP_RATIO = 1.9  # not a whole number: the steps cannot all be periods of `f`
+_STEPS = 28  # down to 1.9⁻²⁷ = 3e-8 of the first step
 _ORDERS = 8
+_CAUTION = 4  # by which the bare estimate has fallen short: one-sided, where a tail like erf's begins
 
 _POINTS_AT_ONCE = 2**22  # argument entries in flight in one batch, 32 MiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """What one oracle says a Jacobian is.
 
@@ -50,18 +53,34 @@ def double_precision() -> Iterator[None]:
         yield
 
 
-def as_float64(argument: ArrayLike) -> np.ndarray:
-    """A NumPy array that is float64 if `argument` is floating, and keeps its dtype otherwise."""
-    array = np.asarray(argument)
-    return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+def as_float64(args: Sequence[ArrayLike]) -> list[np.ndarray]:
+    """NumPy arrays: float64 where the argument is floating, of its own dtype where it is not."""
+    arrays = [np.asarray(arg) for arg in args]
+    return [a.astype(np.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a for a in arrays]
+
+
+def differentiated(args: Sequence[np.ndarray], argnum: int) -> int:
+    """`argnum` counted from the front.
+
+    Raises ValueError if there is no such argument, TypeError if it is not float64.
+    """
+    if not -len(args) <= argnum < len(args):
+        raise ValueError(f"`argnum` must name one of the {len(args)} arguments, but got {argnum}")
+    dtype = args[argnum].dtype
+    if dtype != np.float64:
+        raise TypeError(f"`args[{argnum}]` must be real floating to be differentiated, but got {dtype}")
+    return argnum % len(args)
 
 
 def forward_ad(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int = 0) -> Estimate:
     """The Jacobian of `f(*args)` with respect to `args[argnum]` by `jax.jacfwd`.
 
-    It shares JAX's conventions at kinks (½ for `jnp.maximum` at a tie, 1 for `abs` at 0, nan for `norm` at 0),
-    and the derivative formulas of single primitives, some of which cancel completely in a tail: there an
-    entry can be 100 % wrong. Raises ValueError or TypeError where `args` or what `f` returns is unusable.
+    It shares JAX's conventions at kinks (½ for `jnp.maximum` at a tie, 1 for `abs` at 0, nan for `norm` at
+    0), and the derivative formulas of single primitives, some of which cancel completely in a tail: there
+    an entry can be 100 % wrong.
+
+    Raises ValueError for an `argnum` out of range, TypeError if that argument or the value of `f` is not a
+    real floating array; so do all oracles.
     """
     return _automatic("forward AD", jax.jacfwd, f, args, argnum)
 
@@ -77,10 +96,10 @@ def reverse_ad(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int =
 def complex_step(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int = 0) -> Estimate:
     """The Jacobian by one imaginary step per entry, `Im f(x + ih) / h` with h = 2⁻¹⁰⁰ ≈ 8e-31.
 
-    There is no difference, hence no cancellation: the result is as accurate as `f` is on complex numbers. It
-    is right only if `f` is analytic at the argument, which the caller claims by calling this; `abs`, a norm or
-    a conjugate make it silently wrong. Out of its reach are derivatives below 1e-278 (they underflow) and
-    arguments within 1e-22 of a singularity.
+    There is no difference, hence no cancellation: the result is as accurate as `f` is on complex numbers.
+    It is right only if `f` is analytic at the argument, which the caller claims by calling this; `abs`, a
+    norm or a conjugate make it silently wrong. Out of its reach are derivatives below 1e-278 (they
+    underflow) and arguments within 1e-22 of a singularity.
 
     Raises ValueError if `f` refuses complex input or returns a real array for it.
     """
@@ -93,10 +112,12 @@ def complex_step(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int
             stepped = _evaluate(f, args, argnum, x.reshape(-1, 1) + 1j * _IMAGINARY_STEP)
         except (TypeError, ValueError, NotImplementedError, np.exceptions.ComplexWarning) as refusal:
             reason = str(refusal).split("\n", 1)[0]
-            raise ValueError(f"`f` must accept complex input for a complex step, but got: {reason}") from refusal
+            raise ValueError(
+                f"`f` must accept complex input for a complex step, but got: {reason}"
+            ) from refusal
     if not np.iscomplexobj(stepped):
         raise ValueError(f"`f` must return a complex array for complex input, but got {stepped.dtype}")
-    return Estimate("complex step", (stepped.imag / _IMAGINARY_STEP).T.reshape(shape))
+    return Estimate("complex step", (np.imag(stepped) / _IMAGINARY_STEP).T.reshape(shape))
 
 
 def ridders(
@@ -109,15 +130,16 @@ def ridders(
 ) -> Estimate:
     """The Jacobian by differences, extrapolated to step 0 by Ridders' method, with an error for every entry.
 
-    The first step at an entry x is `step * max(|x|, 1)`, where `step` broadcasts to the argument's shape; 23
-    smaller ones follow. Each entry of the result takes the step and the order of extrapolation that have the
-    smallest estimated error: how far extrapolation still moves the value, plus the rounding of `f`. Steps that
-    leave the domain of `f` (where it is not finite) are passed over. An entry for which no step is left is nan
-    with an infinite error.
+    The first step at an entry x is `step * max(|x|, 1)`, where `step` broadcasts to the argument's shape;
+    27 smaller ones follow. Each entry of the result takes the step and the order of extrapolation that have
+    the smallest estimated error: how far extrapolation still moves the value, plus the rounding of `f`.
+    Steps that leave the domain of `f` (where it is not finite) are passed over. An entry for which no step
+    is left is nan with an infinite error. The error is an estimate, not a proof: it trusts `f` to be
+    backward stable or else visibly noisy, and to have no structure finer than the smallest step, 3e-8 of
+    the first.
 
     Central differences give the mean of the two slopes at a kink, with a small error; `side="left"` and
     `"right"` use only one side of the argument, for kinks and the edges of a domain, and are less accurate.
-    `f` is trusted to be accurate to a few units in the last place or to be visibly noisy.
 
     Raises ValueError for an unknown `side` or a `step` that is not positive and finite.
     """
@@ -132,14 +154,16 @@ def ridders(
         x = args[argnum]
         if 0 in shape:
             return Estimate(name, np.zeros(shape), np.zeros(shape))
-        first = np.broadcast_to(as_float64(step), x.shape) * np.maximum(np.abs(x), 1)
+        first = np.broadcast_to(np.asarray(step, np.float64), x.shape) * np.maximum(np.abs(x), 1)
         steps = first.reshape(-1, 1) * _STEP_RATIO ** -np.arange(_STEPS)
         upper, lower = x.reshape(-1, 1) + ahead * steps, x.reshape(-1, 1) - behind * steps
         values = _evaluate(f, args, argnum, np.concatenate([upper, lower], axis=1)).astype(np.float64)
         above, below = np.split(np.moveaxis(values, 0, -1), 2)
         width = (upper - lower).T[:, None, :]
         slopes = (above - below) / width
-        rounding = 2 * np.finfo(np.float64).eps * (np.abs(above) + np.abs(below) + np.abs(x.ravel() * slopes)) / width
+        # What a slope is off by if `f` is off by an ulp, at an argument that is off by an ulp too.
+        size = np.abs(above) + np.abs(below) + np.abs(x.ravel() * slopes)
+        rounding = 2 * np.finfo(np.float64).eps * size / width
         jacobian, error = _extrapolate(slopes, rounding, _STEP_RATIO**spacing)
     return Estimate(name, jacobian.reshape(shape), error.reshape(shape))
 
@@ -152,29 +176,29 @@ def all_oracles(
     return [oracle(f, args, argnum) for oracle in oracles]
 
 
-def _automatic(name: str, jacobian: Callable, f: Callable, args: Sequence[ArrayLike], argnum: int) -> Estimate:
+def _automatic(
+    name: str, jacobian: Callable, f: Callable, args: Sequence[ArrayLike], argnum: int
+) -> Estimate:
     with double_precision():
         args, argnum, shape = _prepare(f, args, argnum)
         dense = np.zeros(shape) if 0 in shape else jax.jit(jacobian(f, argnums=argnum))(*args)
         return Estimate(name, np.asarray(dense, np.float64))
 
 
-def _prepare(f: Callable, args: Sequence[ArrayLike], argnum: int) -> tuple[list[np.ndarray], int, tuple[int, ...]]:
+def _prepare(
+    f: Callable, args: Sequence[ArrayLike], argnum: int
+) -> tuple[list[np.ndarray], int, tuple[int, ...]]:
     """The arguments in float64, `argnum` counted from the front, and the shape of the Jacobian."""
-    if not -len(args) <= argnum < len(args):
-        raise ValueError(f"`argnum` must name one of the {len(args)} arguments, but got {argnum}")
-    arrays = [as_float64(arg) for arg in args]
-    x = arrays[argnum]
-    if x.dtype != np.float64:
-        raise TypeError(f"`args[{argnum}]` must be real floating to be differentiated, but got {x.dtype}")
+    arrays = as_float64(args)
+    argnum = differentiated(arrays, argnum)
     out: Any = jax.eval_shape(f, *arrays)
     if not (isinstance(out, jax.ShapeDtypeStruct) and jnp.issubdtype(out.dtype, jnp.floating)):
         raise TypeError(f"`f` must return one real floating array, but got {out}")
-    return arrays, argnum % len(args), out.shape + x.shape
+    return arrays, argnum, out.shape + arrays[argnum].shape
 
 
 def _evaluate(f: Callable, args: list[np.ndarray], argnum: int, values: np.ndarray) -> np.ndarray:
-    """`f` with entry i of `args[argnum]` replaced by `values[i, p]`, for all i and p: (i, p, size of the output)."""
+    """`f` with entry i of `args[argnum]` replaced by `values[i, p]`: shape (i, p, size of the output)."""
 
     def replaced(args: list[Array], entry: Array, value: Array) -> Array:
         x = args[argnum]
@@ -200,8 +224,9 @@ def _extrapolate(slopes: np.ndarray, rounding: np.ndarray, ratio: float) -> tupl
         change = np.diff(slopes, axis=0)
         slopes = slopes[1:] + change / (gain - 1)
         rounding = (gain * rounding[1:] + rounding[:-1]) / (gain - 1)
-        # Among noise two neighbours agree by chance sooner or later, so two changes in a row have to be small.
-        doubt = np.maximum(np.abs(change[:-1]), np.abs(change[1:])) + rounding[:-1]
+        # Among noise two neighbours agree by chance sooner or later, so three changes in a row must be small.
+        changes = np.lib.stride_tricks.sliding_window_view(np.abs(change), 3, axis=0)
+        doubt = _CAUTION * (changes.max(axis=-1) + rounding[:-2])
         doubt = np.where(np.isfinite(doubt), doubt, np.inf)
         row = np.argmin(doubt, axis=0)[None]
         least = np.take_along_axis(doubt, row, 0)[0]

@@ -4,20 +4,19 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from jmc.train import schema
-from jmc.train.rules import RULES, find_file
+from jmc.train import messages, schema
+from jmc.train.rules import RULES
 from jmc.train.schema import TABLES, Config
-from jmc.train.toml_source import Key, TomlError, dump, dump_key, dump_tables, key_lines, parse, parse_value, shortened, shown
+from jmc.train.toml_source import Key, TomlError, dump_key, dump_tables, key_lines, parse, parse_value, shown
 
 MAX_BYTES = 2**20
 # An override of one of these takes the place of the other in the file.
-_EITHER = {
+_EITHER: dict[Key, list[Key]] = {
     ("train", "steps"): [("train", "epochs")],
     ("train", "epochs"): [("train", "steps")],
     ("data", "name"): [("data", "path"), ("data", "target")],
@@ -57,10 +56,12 @@ class _Source:
 
     tables: dict[str, Any]
     places: dict[Key, _Place]
-    whole: _Place
+    label: str
 
     def place(self, key: Key) -> _Place:
-        return self.places.get(key) or self.places.get(key[:1]) or self.whole
+        return (
+            self.places.get(key) or self.places.get(key[:1]) or _Place(1, [*TABLES].index(key[0]), self.label)
+        )
 
     def is_set(self, key: Key) -> bool:
         table = self.tables.get(key[0])
@@ -70,20 +71,22 @@ class _Source:
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     """Reads the TOML file at `path`, then each override `TABLE.KEY=VALUE`, the later one winning.
 
-    VALUE is read as TOML; text that is not TOML is a string. An override also wins over what it rules out in the file:
-    `train.epochs` over `train.steps`, `data.name` over `data.path`, a `kind` over the keys that it does not read.
-    `data.path` is looked for in the file's folder, then as given, and is absolute in the result.
+    VALUE is read as TOML; text that is not TOML is a string. An override also wins over what it rules out in
+    the file: `train.epochs` over `train.steps`, `data.name` over `data.path`, a `kind` over the keys that it
+    does not read. `data.path` is sought in the file's folder, then as given, and is absolute in the result.
 
     Raises ConfigError, which lists every error of the file and of the overrides.
     """
     path = os.fspath(path)
-    text = _read(path)
+    label = path if path.isprintable() else shown(path)
+    text = _read(path, label)
     try:
         tables, lines = parse(text), key_lines(text)
     except TomlError as error:
-        raise ConfigError([f"{path}{f':{error.line}' if error.line else ''}: {error}"]) from None
-    places = {key: _Place(0, line, f"{path}:{line}") for key, line in lines.items()}
-    source = _Source(tables, places, _Place(1, 0, path))
+        position = f":{error.line}" if error.line else ""
+        raise ConfigError([f"{label}{position}: {error}"]) from None
+    places = {key: _Place(0, line, f"{label}:{line}") for key, line in lines.items()}
+    source = _Source(tables, places, label)
     problems = [*_override(source, overrides)]
     values, faults = _fields(source)
     problems += faults
@@ -91,17 +94,19 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     problems += _resolve_path(source, values, os.path.dirname(path))
     if problems:
         raise ConfigError([problem.line() for problem in sorted(problems, key=lambda problem: problem.place)])
-    checked = {name: table.model_validate(tables.get(name, {})) for name, table in TABLES.items()}
-    return Config(**checked, name=Path(path).stem)  # pyright: ignore[reportArgumentType]: one class per name in TABLES
+    checked: dict[str, Any] = {
+        key: model.model_validate(tables.get(key, {})) for key, model in TABLES.items()
+    }
+    return Config(**checked, name=Path(path).stem)
 
 
 def to_dict(config: Config) -> dict[str, dict[str, Any]]:
-    """The tables of a config with the keys that count: those that are set and that the table's `kind` reads."""
+    """The tables of a config, with the keys that have a value and that the table's `kind` reads."""
     return {
         name: {
             key: value
             for key, value in getattr(config, name).model_dump(exclude_none=True).items()
-            if _is_read(name, key, getattr(getattr(config, name), "kind", None))
+            if schema.is_read(name, key, getattr(getattr(config, name), "kind", None))
         }
         for name in TABLES
     }
@@ -112,29 +117,19 @@ def to_toml(config: Config) -> str:
     return dump_tables(to_dict(config))
 
 
-def nearest(word: str, candidates: Sequence[str]) -> str | None:
-    """The candidate most probably meant: the one whose initials the word is, as in `lr`, or the most similar."""
-    word = re.sub(r"\W+", "_", word[:100].casefold())
-    initials = (name for name in candidates if "_" in name and word == "".join(part[0] for part in name.split("_")))
-    return next(initials, None) or next(iter(get_close_matches(word, candidates, 1)), None)
-
-
-def _read(path: str) -> str:
+def _read(path: str, label: str) -> str:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123: a path with a NUL byte must be an error here too
+        with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError([f"{path}: is larger than {MAX_BYTES} bytes, too large for a config"])
+    except (OSError, ValueError) as error:  # a ValueError for a NUL in the path
+        raise ConfigError([f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError([f"{label}: must be at most {MAX_BYTES} bytes long to be a config"])
+    try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"is not a UTF-8 text file: byte 0x{error.object[error.start]:02x} at offset {error.start}"
-    except OSError as error:
-        what = f"cannot be read: {error.strerror or error}"
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        what = f"cannot be read: {error}"
-    raise ConfigError([f"{path}: {what}"]) from None
+        byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+        raise ConfigError([f"{label}: must be UTF-8 text, but got {byte}"]) from None
 
 
 def _override(source: _Source, overrides: Sequence[str]) -> Iterator[_Problem]:
@@ -142,26 +137,15 @@ def _override(source: _Source, overrides: Sequence[str]) -> Iterator[_Problem]:
     tables, places = source.tables, source.places
     for position, override in enumerate(overrides):
         place = _Place(2, position, "--set")
-        name, equals, text = override.partition("=")
-        key = tuple(part.strip() for part in name.split("."))
         try:
-            override.encode()
-            if not equals or len(key) != 2 or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in key):
-                raise TomlError("must be written as TABLE.KEY=VALUE, for example optimizer.learning_rate=0.05")
-            value = parse_value(text)
-        except UnicodeEncodeError:
-            yield _Problem(place, f"{shown(override)}: is not valid UTF-8")
-            continue
+            key, value = _assignment(override)
         except TomlError as error:
             yield _Problem(place, f"{shown(override)}: {error}")
             continue
         table = tables.setdefault(key[0], {})
         if not isinstance(table, dict):
             continue  # the file's error about it stands
-        ruled_out = _EITHER.get(key, [])
-        if key[1] == "kind" and key[0] in TABLES and value in schema.choices(schema.key_schemas(key[0])["kind"]):
-            ruled_out = [(key[0], other) for other in TABLES[key[0]].model_fields if not _is_read(key[0], other, value)]
-        for other in ruled_out:
+        for other in _ruled_out(key, value):
             if other in places and places[other].rank == 0:
                 table.pop(other[1], None)
         table[key[1]] = value
@@ -169,32 +153,53 @@ def _override(source: _Source, overrides: Sequence[str]) -> Iterator[_Problem]:
         places.setdefault(key[:1], place)
 
 
-def _is_read(table: str, key: str, kind: object) -> bool:
-    readers = schema.readers(table, key)
-    return readers is None or kind in readers
+def _assignment(override: str) -> tuple[Key, object]:
+    name, equals, text = override.partition("=")
+    key = tuple(part.strip() for part in name.split("."))
+    if not equals or len(key) != 2 or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in key):
+        raise TomlError("must be TABLE.KEY=VALUE, for example optimizer.learning_rate=0.05")
+    if not _is_utf8(text):
+        raise TomlError("must be UTF-8 text")
+    return key, parse_value(text)
+
+
+def _ruled_out(key: Key, value: object) -> list[Key]:
+    """The keys that no longer hold in the file once an override has set this one."""
+    if key[0] in TABLES and key[1] == "kind" and value in schema.kinds(key[0]):
+        return [
+            (key[0], other)
+            for other in TABLES[key[0]].model_fields
+            if not schema.is_read(key[0], other, value)
+        ]
+    return _EITHER.get(key, [])
 
 
 def _fields(source: _Source) -> tuple[dict[str, Any], list[_Problem]]:
-    """The value or default of every key that is in order, by its dotted name, and what is wrong with the others."""
+    """The value or default of every key in order, by its dotted name, and what is wrong with the others."""
     values: dict[str, Any] = {}
     problems: list[_Problem] = []
     meant: set[str] = set()  # tables and keys that a misspelt one stands for: nothing else is said about them
     for name, table in source.tables.items():
         if name not in TABLES:
-            problems.append(_Problem(source.place((name,)), _unknown_table(name, table, meant)))
+            text, guess = messages.unknown_table(name, table)
+            problems.append(_Problem(source.place((name,)), text))
+            meant.add(f"{guess}")
         elif not isinstance(table, dict):
-            problems.append(_Problem(source.place((name,)), f"`{name}` = {shown(table)}: must be a table, written `[{name}]`"))
-            meant.add(name)
+            text = f"`{name}` = {shown(table)}: must be a table, written `[{name}]`, but got {shown(table)}"
+            problems.append(_Problem(source.place((name,)), text))
     for name, model in TABLES.items():
-        if name in meant:
+        table = source.tables.get(name, None if name in meant else {})
+        if not isinstance(table, dict):
             continue
-        table = source.tables.get(name, {})
         faults = _faults(model, table)
         for key in table:
             if key not in model.model_fields:
-                problems.append(_Problem(source.place((name, key)), _unknown_key((name, key), table[key], meant)))
+                text, guess = messages.unknown_key(name, key, table[key])
+                problems.append(_Problem(source.place((name, key)), text))
+                meant.add(f"{name}.{guess}")
             elif key in faults:
-                problems.append(_Problem(source.place((name, key)), _wrong_value((name, key), table[key], faults[key])))
+                text = messages.wrong_value(name, key, table[key], faults[key])
+                problems.append(_Problem(source.place((name, key)), text))
         for key, field in model.model_fields.items():
             if key in table and key not in faults:
                 values[f"{name}.{key}"] = table[key]
@@ -208,7 +213,7 @@ def _fields(source: _Source) -> tuple[dict[str, Any], list[_Problem]]:
 
 
 def _faults(model: type[schema.Table], table: Mapping[str, Any]) -> dict[str, list[int]]:
-    """The keys whose values the schema refuses, each with the index of the list element at fault, if it is one."""
+    """The keys the schema refuses, each with the index of the list element at fault, if it is one."""
     faults: dict[str, list[int]] = {}
     try:
         model.model_validate(table)
@@ -225,85 +230,42 @@ def _conflicts(source: _Source, values: Mapping[str, Any]) -> Iterator[_Problem]
     for dotted, value in values.items():
         table, key = dotted.split(".")
         kind = values.get(f"{table}.kind")
-        if kind is not None and source.is_set((table, key)) and not _is_read(table, key, kind):
+        if kind is not None and source.is_set((table, key)) and not schema.is_read(table, key, kind):
             who = " and ".join(schema.readers(table, key) or ())
             text = f"`{dotted}` = {shown(value)}: is read only by {who}, but `{table}.kind` = {shown(kind)}"
             yield _Problem(source.place((table, key)), text)
-    if values.get("model.kind") == "network" and "model.widths" in values and not source.is_set(("model", "widths")):
-        yield _missing(source, ("model", "widths"), "a network needs its hidden widths, for example [64]")
     for rule in RULES:
         if values.keys() >= set(rule.keys) and (what := rule.check(*(values[key] for key in rule.keys))):
-            key = tuple(rule.keys[0].split("."))
-            value = values[rule.keys[0]]
-            if source.is_set(key):
-                yield _Problem(source.place(key), f"`{rule.keys[0]}` = {shown(value)}: {what}")
-            elif value is None:
-                yield _missing(source, key, what)
+            first, value = rule.keys[0], values[rule.keys[0]]
+            table, key = first.split(".")
+            if not source.is_set((table, key)) and value in (None, []):
+                yield _missing(source, (table, key), what)
             else:
-                yield _Problem(source.place(key), f"`{rule.keys[0]}` = {shown(value)} (the default): {what}")
+                default = "" if source.is_set((table, key)) else " (the default)"
+                yield _Problem(source.place((table, key)), f"`{first}` = {shown(value)}{default}: {what}")
 
 
 def _resolve_path(source: _Source, values: Mapping[str, Any], folder: str) -> Iterator[_Problem]:
+    """Makes `data.path` absolute; yields what keeps it from being read."""
     given = values.get("data.path")
     if given is None:
         return
-    found = find_file(given, folder)
+    tried = [os.path.abspath(os.path.join(place, os.path.expanduser(given))) for place in (folder, "")]
+    found = next((path for path in tried if os.path.isfile(path) and os.access(path, os.R_OK)), None)
     if found is None:
-        where = f"{shown(folder)} or in " if folder else ""
-        text = f"no such file that can be read in {where}the working directory"
-    elif not found.isprintable():
-        text = "its absolute path must consist of printable characters"
+        what = f"must be a file that can be read, but {' and '.join(map(shown, dict.fromkeys(tried)))} cannot"
+    elif not _is_utf8(found):
+        what = f"must be a path in UTF-8, but got {shown(found)}"
     else:
         source.tables["data"]["path"] = found
         return
-    yield _Problem(source.place(("data", "path")), f"`data.path` = {shown(given)}: {text}")
+    yield _Problem(source.place(("data", "path")), f"`data.path` = {shown(given)}: {what}")
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)  # how Python carries stray bytes
 
 
 def _missing(source: _Source, key: Key, what: str) -> _Problem:
     table = "" if key[0] in source.tables else f", and so is the table `[{key[0]}]`"
     return _Problem(source.place(key), f"`{dump_key(key)}` is missing{table}: {what}")
-
-
-def _unknown_table(name: str, table: object, meant: set[str]) -> str:
-    owners = [owner for owner, model in TABLES.items() if name in model.model_fields]
-    value = "" if isinstance(table, dict) else f" = {shown(table)}"
-    hint = f"; the key stands under {' or '.join(f'[{owner}]' for owner in owners)}" if owners else ""
-    if not owners and (guess := nearest(name, [*TABLES])):
-        meant.add(guess)
-        hint = f"; did you mean `{guess}`?"
-    return f"`{shortened(dump_key((name,)))}`{value}: unknown table{hint} (allowed: {', '.join(TABLES)})"
-
-
-def _unknown_key(key: Key, value: object, meant: set[str]) -> str:
-    allowed = [*TABLES[key[0]].model_fields]
-    owners = [owner for owner, model in TABLES.items() if key[1] in model.model_fields]
-    hint = f"; the key stands under {' or '.join(f'[{owner}]' for owner in owners)}" if owners else ""
-    if not owners and (guess := nearest(key[1], allowed)):
-        meant.add(f"{key[0]}.{guess}")
-        hint = f"; did you mean `{guess}`?"
-    return f"`{shortened(dump_key(key))}` = {shown(value)}: unknown key{hint} (allowed: {', '.join(allowed)})"
-
-
-def _wrong_value(key: Key, value: Any, index: list[int]) -> str:
-    spec = schema.key_schemas(key[0])[key[1]]
-    name = dump_key(key)
-    if index:
-        value, name = value[index[0]], f"{name}[{index[0]}]"
-        spec = next(option["items"] for option in schema.alternatives(spec) if "items" in option)
-    hint = _hint(value, spec)
-    return f"`{name}` = {shown(value)}: must be {schema.requirement(spec)}, but got {shown(value)}{hint}"
-
-
-def _hint(value: object, spec: Mapping[str, Any]) -> str:
-    kinds = {option.get("type") for option in schema.alternatives(spec)}
-    if isinstance(value, float) and value.is_integer() and "integer" in kinds:
-        return f"; write {shown(int(value))}"
-    if not isinstance(value, str):
-        return ""
-    if kinds & {"integer", "number", "boolean"} and not isinstance(parse_value(value), str):
-        return "; write it without quotes"
-    if "array" in kinds and value.startswith("["):
-        return "; a shell takes the quotes away unless the whole of KEY=VALUE stands in single quotes"
-    guess = nearest(value, schema.choices(spec))
-    is_word = "boolean" in kinds
-    return f"; did you mean {guess if is_word else dump(guess)}?" if guess else ""

@@ -1,4 +1,4 @@
-"""From the `[data]` table of a config to arrays ready to train on: task, split and standardisation. All on the host."""
+"""From the `[data]` table of a config to arrays on the host that are ready to train on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from jmc.train.csv_table import read_csv
 from jmc.train.npz_table import read_npz
-from jmc.train.tables import DataError, Table, Task, read_shipped
+from jmc.train.tables import DataError, RawTable, Task, read_shipped
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Int64
+    from collections.abc import Sequence
 
-    from jmc.train.config import DataConfig
+    from jaxtyping import Float64, Int64, Num
+
+    from jmc.train.schema import DataConfig
 
 __all__ = ["DataError", "Dataset", "load"]
 
@@ -27,10 +29,11 @@ READERS = {".csv": read_csv, ".npz": read_npz}
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and validation examples, standardised as asked, and what maps them back to the units of the data.
+    """Training and validation examples, standardised as asked, and the way back to the units of the data.
 
-    A feature in its own unit is `X * feature_scale + feature_mean`, a regression target `y * target_scale + target_mean`;
-    what was not standardised has mean 0 and scale 1. In classification y indexes `class_names`, which is else empty.
+    Features in their own units are `X * feature_scale + feature_mean`, and a regression target is
+    `y * target_scale + target_mean`; what was not standardised has mean 0 and scale 1. In classification y
+    holds indices into `class_names`, which is empty in regression.
     """
 
     name: str
@@ -60,19 +63,129 @@ class Dataset:
 def load(config: DataConfig, base: Path) -> Dataset:
     """Reads, splits and standardises the data that `config` names; a relative path is sought in `base` first.
 
-    - **Task.** Unless `config.task` says, text and whole numbers (booleans, too) are classes if they take 2 to 20 distinct
-      values in more rows than that, and any other numbers a regression target. Classes are sorted: text by code
-      points, numbers by value.
-    - **Split.** A permutation seeded by `config.seed` orders the rows, and the first `validation_fraction` of them
-      (rounded) is held out; in classification, of each class by itself, so that both parts have its share of each class.
-    - **Standardisation.** Mean and standard deviation are those of the training part; a constant column has scale 1.
+    - **Task.** Unless `config.task` says, text or whole numbers (booleans, too) that take 2 to 20 distinct
+      values, in more rows than that, are classes; any other numbers are a regression target. Classes are
+      sorted: text by its code points, numbers by value.
+    - **Split.** `config.seed` seeds a permutation of the rows, whose first `validation_fraction` (rounded) is
+      held out: in classification that of each class, so that either part has its share of every class.
+    - **Standardisation.** Mean and standard deviation are the training part's; a constant column has scale 1.
 
     Raises DataError if the data cannot be read or do not suit the config.
     """
     table = _read(config, base)
     task, y, class_names = _decide(table, config.task)
     if config.standardize_target and task == "classification":
-        raise DataError(f"`data.standardize_target` must be false for classes, but got true for `{table.target_name}`")
-    train, valid = _split(y if class_names else np.zeros(len(y), np.int64), config.validation_fraction, config.seed)
-    lost = np.setdiff1d(y, y[train]) if class_names else y[: len(train) == 0]
-    ...
+        what = f"the classes of `{table.target_name}`"
+        raise DataError(f"`data.standardize_target` must be false for {what}, but got true")
+    strata = y if task == "classification" else np.zeros(len(y), np.int64)
+    train, valid = _split(strata, config.validation_fraction, config.seed)
+    emptied = np.setdiff1d(strata, strata[train])
+    if emptied.size:
+        left = (
+            f"leave a training row of class {class_names[emptied[0]]!r}"
+            if class_names
+            else "leave a training row"
+        )
+        held_out = f"{config.validation_fraction} of {np.sum(strata == emptied[0])}"
+        raise DataError(f"`data.validation_fraction` must {left}, but got {held_out}")
+
+    X, feature_mean, feature_scale = _standardize(table.X, train, config.standardize, table.feature_names)
+    Y, target_mean, target_scale = _standardize(
+        y[:, None], train, config.standardize_target, [table.target_name]
+    )
+    return Dataset(
+        name=table.name,
+        task=task,
+        feature_names=table.feature_names,
+        target_name=table.target_name,
+        class_names=class_names,
+        X_train=X[train],
+        y_train=Y[train, 0],
+        X_valid=X[valid],
+        y_valid=Y[valid, 0],
+        feature_mean=feature_mean,
+        feature_scale=feature_scale,
+        target_mean=float(target_mean[0]),
+        target_scale=float(target_scale[0]),
+    )
+
+
+def _read(config: DataConfig, base: Path) -> RawTable:
+    if config.name is not None:
+        return read_shipped(config.name, config.features, config.target, config.task)
+    if config.path is None:
+        raise DataError("`data` must have a `name` or a `path`, but got neither")
+    tried = [base / config.path, Path(config.path)]
+    path = tried[0]
+    read = READERS.get(path.suffix.lower())
+    if read is None:
+        raise DataError(f"`data.path` must end in {' or '.join(READERS)}, but got {config.path!r}")
+    try:
+        path = next((path for path in tried if path.exists()), path)
+        table = read(path, config.features, config.target, config.task)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not table.X.size:
+        raise DataError(f"{path}: must hold a row and a feature at least, but got shape {table.X.shape}")
+    return table
+
+
+def _decide(table: RawTable, task: Task | None) -> tuple[Task, np.ndarray, tuple[str, ...]]:
+    """The task, the target as float64 numbers or int64 class indices, and the class names."""
+    is_text = isinstance(table.target, list)
+    target = np.array(table.target, dtype=object) if is_text else np.asarray(table.target)
+    values, indices = np.unique(target, return_inverse=True)
+    whole = is_text or bool(np.all(values == np.floor(values)))
+    few = 2 <= len(values) <= min(CLASS_LIMIT, len(target) - 1)
+    task = task or ("classification" if whole and few else "regression")
+    what = f"the target `{table.target_name}`"
+    if task == "regression":
+        if is_text:
+            held = f"text, {len(values)} distinct in {len(target)} rows"
+            raise DataError(
+                f'{what} must hold numbers unless `data.task` is "classification", but got {held}'
+            )
+        return task, target.astype(np.float64), ()
+    if not whole:
+        part = values[values != np.floor(values)][0]
+        raise DataError(f"{what} must hold whole numbers or text for classification, but got {part}")
+    as_written = is_text or target.dtype.kind == "b"
+    names = [str(value if as_written else int(value)) for value in values]
+    if len(names) < 2:
+        raise DataError(f"{what} must hold two classes or more, but got {names[0]!r} in every row")
+    return task, indices.astype(np.int64), tuple(names)
+
+
+def _split(
+    strata: Int64[np.ndarray, " N"], fraction: float, seed: int
+) -> tuple[Int64[np.ndarray, " T"], Int64[np.ndarray, " V"]]:
+    """Training and validation rows, in one permutation's order; `fraction` of each stratum is held out."""
+    order = np.random.default_rng(seed).permutation(len(strata))
+    by_stratum = order[np.argsort(strata[order], kind="stable")]
+    held_out = np.zeros(len(strata), bool)
+    for rows in np.split(by_stratum, np.cumsum(np.bincount(strata))[:-1]):
+        held_out[rows[: round(fraction * len(rows))]] = True
+    return order[~held_out[order]], order[held_out[order]]
+
+
+def _standardize(
+    values: Num[np.ndarray, "N d"], train: Int64[np.ndarray, " T"], wanted: bool, names: Sequence[str]
+) -> tuple[Num[np.ndarray, "N d"], Float64[np.ndarray, " d"], Float64[np.ndarray, " d"]]:
+    """The values in units of the training rows' deviations from their mean, that mean, and that unit."""
+    if not wanted:
+        return values, np.zeros(len(names)), np.ones(len(names))
+    part = values[train]
+    constant = part.min(axis=0) == part.max(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.where(constant, part[0], part.mean(axis=0))
+        scale = np.where(constant, 1.0, part.std(axis=0))
+        scale[scale == 0] = 1.0  # of values so close that their squared deviations underflow
+        scaled = (values - mean) / scale
+    too_large = ~(np.isfinite(scale) & np.isfinite(scaled).all(axis=0))
+    if too_large.any():
+        column = int(np.argmax(too_large))
+        largest = np.abs(values[:, column]).max()
+        raise DataError(
+            f"`{names[column]}` must hold smaller numbers to be standardised, but got {largest:g}"
+        )
+    return scaled, mean, scale

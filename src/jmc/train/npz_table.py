@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jmc.train.tables import DataError, Table, Task, check_features, pick, read_target
+from jmc.train.tables import DataError, RawTable, Task, check_features, pick, read_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from jaxtyping import Float64, Num
 
 
-def read_npz(path: Path, features: Sequence[str] | None, target: str | None, task: Task | None) -> Table:
+def read_npz(path: Path, features: Sequence[str] | None, target: str | None, task: Task | None) -> RawTable:
     """Reads numeric arrays, and text for a target, from a `.npz` file; never unpickles.
 
-    The arrays under the keys `features` (default: "X" alone) have shape (N, d), or (N,) for a single column, and are
-    joined side by side: column j of a two-dimensional "X" is named "X[j]". The array under `target` (default "y")
-    has shape (N,). Raises DataError naming file, key and row (counted from 0), and OSError if the file cannot be read.
+    The arrays under the keys `features` (default: "X" alone) have shape (N, d), or (N,) for a single column,
+    and are joined side by side; column j of a two-dimensional "X" is named "X[j]". The array under `target`
+    (default "y") has shape (N,). Raises DataError naming file, key and row (counted from 0), and OSError for
+    a file that cannot be read.
     """
     keys = ["X"] if features is None else list(features)
     target = "y" if target is None else target
@@ -36,7 +37,7 @@ def read_npz(path: Path, features: Sequence[str] | None, target: str | None, tas
         if block.ndim not in (1, 2):
             raise DataError(f"{path}: `{key}` must have shape (N, d) or (N,), but got {block.shape}")
         if len(block) != len(y):
-            raise DataError(f"{path}: `{key}` must have as many rows as `{target}`, {len(y)}, but got {len(block)}")
+            raise DataError(f"{path}: `{key}` must have {len(y)} rows like `{target}`, but got {len(block)}")
         columns = [key] if block.ndim == 1 else [f"{key}[{j}]" for j in range(block.shape[1])]
         blocks.append(_finite(block.reshape(len(block), len(columns)), key, columns, path))
         names += columns
@@ -44,7 +45,7 @@ def read_npz(path: Path, features: Sequence[str] | None, target: str | None, tas
         y = read_target(y.tolist(), task, lambda row: f"{path}: row {row} of `{target}`")
     else:
         _finite(y[:, None], target, [target], path)
-    return Table(path.stem, tuple(names), np.concatenate(blocks, axis=1), target, y)
+    return RawTable(path.stem, tuple(names), np.concatenate(blocks, axis=1), target, y)
 
 
 def _load(path: Path, keys: Sequence[str], target: str) -> dict[str, np.ndarray]:
@@ -62,17 +63,16 @@ def _load(path: Path, keys: Sequence[str], target: str) -> dict[str, np.ndarray]
                     arrays[key] = np.asarray(archive[key])
         except DataError:
             raise
-        except Exception as error:  # a damaged archive raises almost anything, from zlib's errors to MemoryError
+        except Exception as error:  # damage shows as almost anything, from zlib.error to MemoryError
             key = next(key for key in (*keys, target) if key not in arrays)
-            raise DataError(f"{path}: `{key}` must be an undamaged array, but got: {_first_line(error)}") from None
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DataError(f"{path}: `{key}` must be a readable array, but got: {reason}") from None
     return arrays
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _finite(block: Num[np.ndarray, "N d"], key: str, columns: Sequence[str], path: Path) -> Float64[np.ndarray, "N d"]:
+def _finite(
+    block: Num[np.ndarray, "N d"], key: str, columns: Sequence[str], path: Path
+) -> Float64[np.ndarray, "N d"]:
     """The block in double precision; raises DataError unless it holds finite real numbers."""
     if block.dtype.kind not in "biuf":
         raise DataError(f"{path}: `{key}` must hold real numbers, but got dtype {block.dtype}")
@@ -81,5 +81,6 @@ def _finite(block: Num[np.ndarray, "N d"], key: str, columns: Sequence[str], pat
     faults = np.argwhere(~np.isfinite(values))
     if len(faults):
         row, column = faults[0]
-        raise DataError(f"{path}: row {row} of `{columns[column]}` must be finite, but got {values[row, column]}")
+        value = values[row, column]
+        raise DataError(f"{path}: row {row} of `{columns[column]}` must be finite, but got {value}")
     return values

@@ -1,10 +1,9 @@
 """What the keys of a config demand of each other.
 
-A rule names the keys it reads, is called with their values, and answers what is wrong with the first of them, in words
-that follow "`table.key` = value:", or None. A value of None or [] means that the key is not set.
+A rule names the keys it reads, is called with their values, and answers what is wrong with the first of them,
+in words that follow "`table.key` = value:", or None. A value of None or [] means that the key is not set.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,11 @@ def _some_data(name: str | None, path: str | None) -> str | None:
 
 @_rule("data.path", "data.name")
 def _one_data_set(path: str | None, name: str | None) -> str | None:
-    return f"set only one of `data.path` and `data.name`, but `data.name` = {shown(name)}" if path and name else None
+    return (
+        f"set only one of `data.path` and `data.name`, but `data.name` = {shown(name)}"
+        if path and name
+        else None
+    )
 
 
 @_rule("data.path")
@@ -69,7 +72,7 @@ def _csv_target(target: str | None, path: str | None) -> str | None:
 def _distinct_features(features: Sequence[str] | None, target: str | None) -> str | None:
     twice = next((name for name in features or [] if (features or []).count(name) > 1), None)
     if twice is not None:
-        return f"must be distinct, but {shown(twice)} is there more than once"
+        return f"must be distinct, but {shown(twice)} is there twice"
     return f"must not hold `data.target` = {shown(target)}" if features and target in features else None
 
 
@@ -86,7 +89,11 @@ def _is_regression(task: str | None, name: str | None) -> bool:
 @_rule("data.standardize_target", "data.task", "data.name")
 def _numeric_target(standardize: bool, task: str | None, name: str | None) -> str | None:
     classes = task == "classification" or (task is None and name in _CLASSES)
-    return "the target of a classification is not standardised; leave it out" if standardize and classes else None
+    return (
+        "the target of a classification is not standardised; leave it out"
+        if standardize and classes
+        else None
+    )
 
 
 @_rule("loss.kind", "data.task", "data.name")
@@ -107,7 +114,9 @@ def _loss_of_two_classes(loss: str, name: str | None) -> str | None:
 @_rule("loss.kind", "model.kind")
 def _an_output_per_class(loss: str, kind: str) -> str | None:
     wrong = loss == "softmax_cross_entropy" and kind == "neuron"
-    return "needs one output per class, but a neuron has one in all; use a layer or a network" if wrong else None
+    return (
+        "needs one output per class, but a neuron has one in all; use a layer or a network" if wrong else None
+    )
 
 
 def _unfit_output(activation: object, loss: str) -> str | None:
@@ -116,7 +125,7 @@ def _unfit_output(activation: object, loss: str) -> str | None:
     if loss == "binary_cross_entropy" and activation == "sigmoid":
         return 'binary_cross_entropy includes the sigmoid already; use "identity"'
     if loss in _TWO_CLASS and activation in _NEVER_NEGATIVE:
-        return f'{loss} reads the class from the sign of the output, which {activation} never makes negative; use "identity"'
+        return f'{loss} reads the class from the sign of the output, never negative here; use "identity"'
     return None
 
 
@@ -130,12 +139,21 @@ def _network_feeds_loss(output: str, kind: str, loss: str) -> str | None:
     return _unfit_output(output, loss) if kind == "network" else None
 
 
+@_rule("model.widths", "model.kind")
+def _hidden_widths(widths: Sequence[int], kind: str) -> str | None:
+    return (
+        None
+        if widths or kind != "network"
+        else "a network needs its hidden widths, for example [64]; without any it is a layer"
+    )
+
+
 @_rule("model.activation", "model.kind", "model.widths")
 def _activation_per_width(activation: object, kind: str, widths: Sequence[int]) -> str | None:
     if not isinstance(activation, list):
         return None
     if kind != "network":
-        return f"must be one name, since a list is for the hidden layers of a network, but `model.kind` = {shown(kind)}"
+        return f"must be one name, since only a network has hidden layers, but `model.kind` = {shown(kind)}"
     if len(activation) == len(widths):
         return None
     return f"must have one name per hidden width, of which there are {len(widths)}, but got {len(activation)}"
@@ -148,16 +166,13 @@ def _some_length(steps: int | None, epochs: int | None) -> str | None:
 
 @_rule("train.epochs", "train.steps")
 def _one_length(epochs: int | None, steps: int | None) -> str | None:
-    return f"set only one of `train.epochs` and `train.steps`, but `train.steps` = {steps}" if epochs and steps else None
+    return (
+        f"set only one of `train.epochs` and `train.steps`, but `train.steps` = {steps}"
+        if epochs and steps
+        else None
+    )
 
 
 @_rule("optimizer.warmup_steps", "train.steps")
 def _warm_up_ends(warmup: int, steps: int | None) -> str | None:
     return f"must be less than `train.steps` = {steps}" if steps is not None and warmup >= steps else None
-
-
-def find_file(path: str, folder: str) -> str | None:
-    """The absolute path of a readable file: taken from the folder first, then as given."""
-    path = os.path.expanduser(path)
-    places = (os.path.abspath(place) for place in (os.path.join(folder, path), path))
-    return next((place for place in places if os.path.isfile(place) and os.access(place, os.R_OK)), None)

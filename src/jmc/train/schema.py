@@ -40,7 +40,7 @@ class Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Data(Table):
+class DataConfig(Table):
     """A data set by name or a file by path, and how it is split and scaled."""
 
     name: DataSet | None = None
@@ -54,7 +54,7 @@ class Data(Table):
     seed: Seed = 0
 
 
-class Model(Table):
+class ModelConfig(Table):
     """The function that is trained; the widths of its input and output come from the data."""
 
     kind: Literal["neuron", "layer", "network"]
@@ -63,7 +63,7 @@ class Model(Table):
     output: Annotated[Output, _NETWORK] = "identity"
 
 
-class Loss(Table):
+class LossConfig(Table):
     """What is minimised."""
 
     kind: Literal[
@@ -79,7 +79,7 @@ class Loss(Table):
     l2: NonNegative = 0.0
 
 
-class Optimizer(Table):
+class OptimizerConfig(Table):
     """How the parameters move."""
 
     kind: Literal["sgd", "momentum", "nesterov", "adam", "adamw"] = "sgd"
@@ -94,7 +94,7 @@ class Optimizer(Table):
     clip_norm: Positive | None = None
 
 
-class Train(Table):
+class TrainConfig(Table):
     """How long, in what batches and in what arithmetic."""
 
     steps: Count | None = None
@@ -106,7 +106,7 @@ class Train(Table):
     log_every: Count | None = None  # None: about 100 rows of metrics per run
 
 
-class Checkpoint(Table):
+class CheckpointConfig(Table):
     """What is kept on the way."""
 
     every_steps: CountOrZero = 0  # 0: only the final parameters
@@ -117,22 +117,22 @@ class Checkpoint(Table):
 class Config:
     """A whole config. `name` is the stem of the file it came from and takes no part in comparisons."""
 
-    data: Data
-    model: Model
-    loss: Loss
-    optimizer: Optimizer
-    train: Train
-    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     name: str = field(default="config", compare=False)
 
 
 TABLES: Mapping[str, type[Table]] = {
-    "data": Data,
-    "model": Model,
-    "loss": Loss,
-    "optimizer": Optimizer,
-    "train": Train,
-    "checkpoint": Checkpoint,
+    "data": DataConfig,
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "optimizer": OptimizerConfig,
+    "train": TrainConfig,
+    "checkpoint": CheckpointConfig,
 }
 
 
@@ -140,6 +140,17 @@ def readers(table: str, key: str) -> tuple[str, ...] | None:
     """The values of the table's `kind` that read the key; None where all do."""
     marks = TABLES[table].model_fields[key].metadata
     return next((mark.kinds for mark in marks if isinstance(mark, ReadBy)), None)
+
+
+def is_read(table: str, key: str, kind: object) -> bool:
+    """Whether the key counts when the table's `kind` is this one."""
+    read_by = readers(table, key)
+    return read_by is None or kind in read_by
+
+
+def kinds(table: str) -> list[str]:
+    """The values that the table's `kind` may have; none if it has no such key."""
+    return choices(key_schemas(table).get("kind", {}))
 
 
 @cache
@@ -192,7 +203,12 @@ def _requirement(schema: Mapping[str, Any]) -> str:
 def _bounds(schema: Mapping[str, Any]) -> str:
     if "minimum" in schema and "maximum" in schema:
         return f" from {_number(schema['minimum'])} to {_number(schema['maximum'])}"
-    words = {"minimum": "at least", "exclusiveMinimum": "greater than", "maximum": "at most", "exclusiveMaximum": "less than"}
+    words = {
+        "minimum": "of at least",
+        "exclusiveMinimum": "greater than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
     bounds = [f"{text} {_number(schema[bound])}" for bound, text in words.items() if bound in schema]
     return " " + " and ".join(bounds) if bounds else ""
 

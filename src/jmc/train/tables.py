@@ -1,6 +1,6 @@
 """A table of features and a target, as it was read, and what its readers share.
 
-A reader returns a `Table` or raises a `DataError` that says where the fault is. Features are always finite
+A reader returns a `RawTable` or raises a `DataError` that says where the fault is. Features are always finite
 numbers; the target may also be text. What becomes of the table is decided in `jmc.train.data`.
 """
 
@@ -35,8 +35,8 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """One row per example; the features are finite, the target holds finite numbers or text without blanks around."""
+class RawTable:
+    """One row per example: features that are finite, and a target of finite numbers or of trimmed text."""
 
     name: str
     feature_names: tuple[str, ...]
@@ -45,7 +45,9 @@ class Table:
     target: Num[np.ndarray, " N"] | list[str]
 
 
-def read_shipped(name: str, features: Sequence[str] | None, target: str | None, task: Task | None) -> Table:
+def read_shipped(
+    name: str, features: Sequence[str] | None, target: str | None, task: Task | None
+) -> RawTable:
     """Reads a set that scikit-learn ships, in the units it was measured in; nothing is downloaded.
 
     Raises DataError for an unknown set or feature name, and for any `target`, since each set has its own.
@@ -53,32 +55,36 @@ def read_shipped(name: str, features: Sequence[str] | None, target: str | None, 
     from sklearn import datasets
 
     if name not in SHIPPED_TARGETS:
-        raise DataError(f"`data.name` must be {listing(SHIPPED_TARGETS)}, but got {name!r}{nearest(name, SHIPPED_TARGETS)}")
+        known = f"among {listing(SHIPPED_TARGETS)}"
+        raise DataError(f"`data.name` must be {known}, but got {name!r}{nearest(name, SHIPPED_TARGETS)}")
     if target is not None:
-        raise DataError(f"`data.target` must be left out for {name}, whose target is `{SHIPPED_TARGETS[name]}`, but got {target!r}")
+        own = f"whose target is `{SHIPPED_TARGETS[name]}`"
+        raise DataError(f"`data.target` must be left out for {name}, {own}, but got {target!r}")
     # scikit-learn's own scaling of diabetes would let the validation rows into the standardisation.
     bunch = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
     columns = [str(column) for column in bunch.feature_names]
     features = columns if features is None else features
+    check_features(features, SHIPPED_TARGETS[name], name)
     picked = pick(features, columns, "data.features", name)
     y = bunch.target
     if "target_names" in bunch:
         y = read_target([str(bunch.target_names[index]) for index in y], task, lambda _: f"{name}: target")
-    return Table(name, tuple(features), bunch.data[:, picked].astype(np.float64), SHIPPED_TARGETS[name], y)
+    return RawTable(name, tuple(features), bunch.data[:, picked].astype(np.float64), SHIPPED_TARGETS[name], y)
 
 
 def pick(wanted: Sequence[str], names: Sequence[str], key: str, where: str) -> list[int]:
-    """The position of each of the `wanted` names among `names`; raises DataError for one that is not there."""
+    """The position of each of the `wanted` names among `names`; raises DataError for a name not there."""
     for name in wanted:
         if name not in names:
-            raise DataError(f"{where}: `{key}` must be among {listing(names)}, but got {name!r}{nearest(name, names)}")
+            known = f"must be among {listing(names)}"
+            raise DataError(f"{where}: `{key}` {known}, but got {name!r}{nearest(name, names)}")
     return [names.index(name) for name in wanted]
 
 
 def check_features(features: Sequence[str], target: str, where: str) -> None:
     """Raises DataError if there are no features, one is named twice, or the target is one of them."""
     if not features:
-        raise DataError(f"{where}: `data.features` must name at least one column besides the target `{target}`, but got none")
+        raise DataError(f"{where}: `data.features` must name a column besides {target!r}, but got none")
     if target in features:
         raise DataError(f"{where}: `data.features` must not hold the target, but got {target!r}")
     if len(set(features)) < len(features):
@@ -112,13 +118,13 @@ def read_target(
     is_text = [_number(cell) is None for cell in cells]
     if task == "regression" or (task is None and not all(is_text)):
         row = is_text.index(True)
-        reason = "for regression" if task else 'like others of this target, unless `data.task` is "classification"'
-        raise DataError(f"{place(row)}: must be a number {reason}, but got {_shown(cells[row])}")
+        unless = "for regression" if task else 'like others here, unless `data.task` is "classification"'
+        raise DataError(f"{place(row)}: must be a number {unless}, but got {_shown(cells[row])}")
     return [cell.strip() for cell in cells]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What to append to a message about an unknown `name`: the most similar of `names`, if one is similar."""
+    """What a message about an unknown `name` ends in: the most similar of `names`, if one is similar."""
     return "".join(f"; did you mean {match!r}?" for match in difflib.get_close_matches(name, names, n=1))
 
 

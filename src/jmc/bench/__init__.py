@@ -1,0 +1,1 @@
+"""Measuring: what a figure about speed must rest on."""

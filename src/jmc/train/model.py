@@ -1,0 +1,93 @@
+"""From a problem to JAX: initial parameters, predictions, and the objective that training minimises."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jmc.catalogue import activation as activations
+from jmc.catalogue import loss as losses
+from jmc.catalogue.affine import affine
+from jmc.catalogue.network import layer, network
+from jmc.catalogue.neuron import neuron
+from jmc.train.problem import Problem
+
+Params = dict[str, jax.Array]
+Predict = Callable[[Params, jax.Array], jax.Array]
+Objective = Callable[[Params, jax.Array, jax.Array], jax.Array]
+
+
+def initial(problem: Problem, key: jax.Array) -> Params:
+    """Parameters to start from: normal weights of variance 2/d (relu) or 1/d, biases 0, in ``train.dtype``.
+
+    They are drawn in float32 whatever the dtype, so that a seed means one starting point.
+    """
+    params = {}
+    for i, (name, shape) in enumerate(problem.shapes.items()):
+        values = jnp.zeros(shape, jnp.float32)
+        if name.lower().startswith("w"):
+            gain = 2.0 if _rectified(problem, name) else 1.0
+            deviation = (gain / shape[-1]) ** 0.5
+            values = deviation * jax.random.normal(jax.random.fold_in(key, i), shape, jnp.float32)
+        params[name] = values.astype(problem.config.train.dtype)
+    return params
+
+
+def _rectified(problem: Problem, name: str) -> bool:
+    """Whether the units that the weight ``name`` feeds are ReLUs."""
+    model = problem.config.model
+    if model.kind != "network":
+        return model.activation == "relu"
+    index = int(name[1:]) - 1
+    if index == len(problem.widths) - 2:
+        return model.output == "relu"
+    return (model.activation if isinstance(model.activation, str) else model.activation[index]) == "relu"
+
+
+def predictor(problem: Problem) -> Predict:
+    """The function ``(params, X: (N, d)) -> (N, K)``, or ``(N,)`` where the problem has one number per example."""
+    model = problem.config.model
+    if model.kind == "neuron":
+        if model.activation == "relu":
+            return lambda params, X: neuron(params["w"], params["b"], X)
+        unit = _activation(str(model.activation))
+        return lambda params, X: unit(affine(params["w"], params["b"], X))
+    if model.kind == "layer":
+        function = _activation(str(model.activation))
+        units: Predict = lambda params, X: layer(params["W"], params["b"], X, function)  # noqa: E731
+    else:
+        depth = len(problem.widths) - 1
+        names = [model.activation] * (depth - 1) if isinstance(model.activation, str) else model.activation
+        hidden, output = [_activation(name) for name in names], _activation(model.output)
+        units = lambda params, X: network(  # noqa: E731 - one of three bodies of one function
+            [(params[f"W{i}"], params[f"b{i}"]) for i in range(1, depth + 1)], X, hidden, output
+        )
+    return units if problem.outputs else lambda params, X: units(params, X)[:, 0]
+
+
+def _activation(name: str) -> Callable[[jax.Array], jax.Array]:
+    return getattr(activations, name)
+
+
+def objective(problem: Problem) -> Objective:
+    """C(params, X: (N, d), y) = loss + λ₁ Σ|W| + λ₂ ΣW², the penalties on weights, not on biases."""
+    predict, config = predictor(problem), problem.config.loss
+    weights = [name for name in problem.shapes if name.lower().startswith("w")]
+
+    def loss(prediction: jax.Array, y: jax.Array) -> jax.Array:
+        if config.kind == "softmax_cross_entropy":
+            return losses.softmax_cross_entropy_with_labels(prediction, y)
+        if config.kind == "huber":
+            return losses.huber(prediction, y, config.delta)  # pyright: ignore[reportArgumentType] - a scalar
+        return getattr(losses, config.kind)(prediction, y)
+
+    def cost(params: Params, X: Float[Array, "N d"], y: jax.Array) -> Float[Array, ""]:
+        total = loss(predict(params, X), y)
+        for strength, penalty in ((config.l1, losses.l1), (config.l2, losses.l2)):
+            if strength:
+                for name in weights:
+                    total = total + strength * penalty(params[name])
+        return total
+
+    return cost

@@ -1,0 +1,35 @@
+"""The optimizer of a config, from optax."""
+
+import optax
+
+from jmc.train.schema import OptimizerConfig
+
+
+def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """The learning rate at each step: constant or a half cosine down to 0, after a linear warm-up from 0."""
+    peak, warmup = config.learning_rate, config.warmup_steps
+    main = (
+        optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
+        if config.schedule == "cosine"
+        else optax.constant_schedule(peak)
+    )
+    if not warmup:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+
+
+def build(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Clip by the global norm where asked, then move as ``optimizer.kind`` says."""
+    constant = config.schedule == "constant" and not config.warmup_steps
+    rate = config.learning_rate if constant else schedule(config, steps)
+    betas = {"b1": config.beta1, "b2": config.beta2, "eps": config.epsilon}
+    match config.kind:
+        case "sgd":
+            moves = optax.sgd(rate)
+        case "momentum" | "nesterov":
+            moves = optax.sgd(rate, momentum=config.momentum, nesterov=config.kind == "nesterov")
+        case "adam":
+            moves = optax.adam(rate, **betas)
+        case "adamw":
+            moves = optax.adamw(rate, **betas, weight_decay=config.weight_decay)
+    return moves if config.clip_norm is None else optax.chain(optax.clip_by_global_norm(config.clip_norm), moves)

@@ -1,0 +1,173 @@
+"""What a config and its data ask for, before anything is computed: targets, shapes, sizes and costs. No JAX."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from jmc.train.data import DataError, Dataset
+from jmc.train.schema import Config
+
+Encoding = Literal["value", "labels", "zero_one", "signs", "one_hot"]
+
+MAX_STEPS = 10**9
+_ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
+_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}  # arrays per parameter the optimizer keeps
+_TWO_CLASS: Mapping[str, Encoding] = {"binary_cross_entropy": "zero_one", "hinge": "signs"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A config bound to its data set.
+
+    Attributes:
+        encoding: how the loss sees the target: a ``value``, class ``labels`` 0 … K−1, ``zero_one``, ``signs`` ±1,
+            or ``one_hot`` rows.
+        outputs: how many numbers the model returns per example, None for one number without an axis.
+        widths: (d, m_1, …, m_L), inputs and units per layer.
+    """
+
+    config: Config
+    data: Dataset
+    encoding: Encoding
+    outputs: int | None
+    widths: tuple[int, ...]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Each parameter's name and shape: w, b · W, b · W1, b1, W2, b2, …"""
+        d, *units = self.widths
+        if self.config.model.kind == "neuron":
+            return {"w": (d,), "b": ()}
+        if self.config.model.kind == "layer":
+            return {"W": (units[0], d), "b": (units[0],)}
+        found: dict[str, tuple[int, ...]] = {}
+        for i, (inputs, outputs) in enumerate(zip(self.widths, units, strict=False), 1):
+            found |= {f"W{i}": (outputs, inputs), f"b{i}": (outputs,)}
+        return found
+
+    @property
+    def parameters(self) -> int:
+        return sum(int(np.prod(shape, dtype=object)) for shape in self.shapes.values())
+
+    @property
+    def examples(self) -> int:
+        return len(self.data.y_train)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Examples per step, None for all of them in order."""
+        size = self.config.train.batch_size
+        return None if size == "full" else size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run; an epoch is as many as it takes to draw N examples."""
+        train = self.config.train
+        if train.steps is not None:
+            return train.steps
+        per_epoch = -(-self.examples // (self.batch_size or self.examples))
+        return per_epoch * (train.epochs or 0)
+
+    @property
+    def chunk(self) -> int:
+        """Steps between two looks of the host: ``train.log_every``, else about a hundredth of the run."""
+        every = self.config.checkpoint.every_steps
+        if self.config.train.log_every is not None:
+            length = self.config.train.log_every
+        else:
+            rows = min(100, self.steps)
+            length = min(-(-self.steps // rows), max(1, 2**22 // (self.batch_size or 1)))
+        length = min(length, self.steps)
+        return next(n for n in range(min(length, every), 0, -1) if every % n == 0) if every else length
+
+    @property
+    def flops_per_step(self) -> int:
+        """Of the products with W alone: z = X Wᵀ, ∂C/∂W = uᵀ X and, beyond the first layer, ∂C/∂X = u W."""
+        products = [inputs * units for inputs, units in zip(self.widths, self.widths[1:], strict=False)]
+        return 2 * (self.batch_size or self.examples) * (3 * sum(products) - products[0])
+
+    @property
+    def bytes(self) -> int:
+        """An estimate of what training holds at once: parameters, gradients, optimizer state and two copies to
+        return to, the data and a batch's activations.
+        """
+        item = _ITEM_BYTES[self.config.train.dtype]
+        state = self.parameters * (1 + _SLOTS[self.config.optimizer.kind])
+        data = (self.data.X_train.size + self.data.X_valid.size) + self.examples * (self.outputs or 1)
+        activations = 2 * max(self.batch_size or 0, self.examples) * sum(self.widths)
+        return item * (3 * state + self.parameters + data + activations)
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Targets of the data set as the loss reads them: float64 values, or int32 labels."""
+        match self.encoding:
+            case "labels":
+                return y.astype(np.int32)
+            case "signs":
+                return 2.0 * y - 1.0
+            case "one_hot":
+                return (y[:, None] == np.arange(self.data.n_classes)).astype(np.float64)
+            case _:
+                return y.astype(np.float64)
+
+    def decide(self, prediction: np.ndarray) -> np.ndarray:
+        """What the model's output says in the data's own terms: a value in its unit, or the index of a class."""
+        if self.data.task == "regression":
+            return prediction * self.data.target_scale + self.data.target_mean
+        if prediction.ndim == 2:
+            return np.argmax(prediction, axis=1)
+        logits = self.config.loss.kind in _TWO_CLASS
+        return (prediction > (0.0 if logits else 0.5)).astype(np.int64)
+
+    def summary(self) -> dict[str, Any]:
+        """What `--dry-run` prints."""
+        return {
+            "data": self.data.name,
+            "task": self.data.task,
+            "training_examples": self.examples,
+            "validation_examples": len(self.data.y_valid),
+            "features": self.data.n_features,
+            "classes": self.data.n_classes,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "parameters": self.parameters,
+            "steps": self.steps,
+            "batch_size": self.batch_size or self.examples,
+            "chunk_steps": self.chunk,
+            "flops_per_step": self.flops_per_step,
+            "memory_bytes": self.bytes,
+        }
+
+
+def bind(config: Config, data: Dataset) -> Problem:
+    """The problem that ``config`` poses on ``data``. Raises DataError where the two do not go together."""
+    loss, kind = config.loss.kind, config.model.kind
+    classes = data.n_classes
+    if data.task == "regression":
+        if loss in _TWO_CLASS or loss == "softmax_cross_entropy":
+            raise DataError(
+                f"`loss.kind` must be mean_squared_error, mean_absolute_error or huber for a target of values, "
+                f"`{data.target_name}`, but got {loss}"
+            )
+        if config.model.output == "softmax" and kind == "network":
+            raise DataError('`model.output` must not be "softmax" for one value, whose softmax is always 1')
+        encoding, outputs = "value", None
+    elif loss == "softmax_cross_entropy":
+        encoding, outputs = "labels", classes
+    elif loss in _TWO_CLASS:
+        encoding, outputs = _TWO_CLASS[loss], None
+    elif kind == "neuron":
+        encoding, outputs = "zero_one", None
+    else:
+        encoding, outputs = "one_hot", classes
+    if encoding in ("zero_one", "signs") and classes != 2:
+        what = f"`loss.kind` = {loss}" if loss in _TWO_CLASS else "a neuron"
+        raise DataError(f"{what} must have two classes to tell apart, but got {classes}, of `{data.target_name}`")
+    hidden = config.model.widths if kind == "network" else []
+    problem = Problem(config, data, encoding, outputs, (data.n_features, *hidden, outputs or 1))
+    if problem.steps > MAX_STEPS:
+        raise DataError(
+            f"`train.epochs` must give at most {MAX_STEPS:,} steps, but {config.train.epochs:,} give {problem.steps:,}"
+        )
+    return problem

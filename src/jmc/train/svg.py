@@ -1,0 +1,104 @@
+"""matplotlib's axes as an `<svg>` element of a page, in the page's fonts and in its light and dark colours."""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Stand-ins that matplotlib draws with; the page's light and dark themes give the variables their colours.
+_VARIABLES = (
+    "ink",
+    "muted",
+    "rule",
+    "paper",
+    "first",
+    "second",
+    *(f"class-{i}" for i in range(7)),
+)
+INK, MUTED, RULE, PAPER, FIRST, SECOND, *CLASSES = (f"#0000{i:02x}" for i in range(1, len(_VARIABLES) + 1))
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "jmc",
+    "text.parse_math": False,
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.xmargin": 0.02,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "legend.handlelength": 1.4,
+    "lines.solid_capstyle": "round",
+}
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+
+
+@contextmanager
+def canvas(width: float, height: float) -> "Iterator[Axes]":
+    """Axes in the page's style, whatever the user's own matplotlib settings are, which stay as they are."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", _STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the browser has the font that matplotlib lacks
+        yield Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def to_svg(axes: "Axes", name: str, title: str) -> str:
+    """The axes' figure as an element; ``name`` keeps its ids apart from those of the page's other figures."""
+    file = io.StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    axes.get_figure(root=True).savefig(file, format="svg", transparent=True, metadata=metadata)
+    root = ElementTree.fromstring(file.getvalue())
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag == f"{_SVG}style"]:
+            parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        element.text = element.text and (element.text if element.tag == "text" else None)
+        element.tail = None
+        attributes = {key.removeprefix(_XLINK): value for key, value in element.attrib.items()}
+        if element.tag == "g":
+            attributes.pop("id", None)
+        element.attrib = {key: _rewritten(key, value, name) for key, value in attributes.items()}
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    root.attrib |= {"class": "figure", "role": "img", "aria-label": title}
+    heading = ElementTree.Element("title")
+    heading.text = title
+    root.insert(0, heading)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rewritten(attribute: str, value: str, name: str) -> str:
+    if attribute in ("id", "href"):
+        return re.sub("^#?", lambda mark: f"{mark[0]}{name}-", value)
+    if attribute == "clip-path":
+        return value.replace("#", f"#{name}-")
+    if attribute == "style":
+        value = re.sub(r"font(-family)?: [^;]*'[^;]*(; |$)", "", value)
+        return re.sub(
+            r"#0000([0-9a-f]{2})", lambda hexes: f"var(--{_VARIABLES[int(hexes[1], 16) - 1]})", value
+        )
+    if attribute == "d":
+        return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(value.split()))
+    return value

@@ -1,0 +1,131 @@
+"""Every rule of the registry against every oracle: a new rule is tested by existing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmc
+from jmc.catalogue.rule import RULES, elementwise, rule
+from jmc.checking.comparison import compare, conditioning
+from jmc.checking.oracles import all_oracles, double_precision, reverse_ad
+
+for name in jmc.__all__:  # every room of the catalogue registers its rules when it is imported
+    getattr(jmc, name)
+
+PAIRS = [
+    pytest.param(rule, argnum, id=f"{rule.name}-{rule.parameters[argnum].name}")
+    for rule in RULES.values()
+    for argnum, formula in enumerate(rule.vjps)
+    if formula is not None
+]
+# Distinct primes, so that a transposed or swapped axis cannot pass; then one and none of everything.
+GENERIC = {"*n": (2, 3), "*m": (5,), "*s": (3, 5), "N": 7, "d": 11, "k": 5, "m": 3}
+BATCHED = GENERIC | {"*n": (7,), "*m": (), "*s": ()}
+SINGLE = dict.fromkeys(GENERIC, 1) | {"*n": (), "*m": (), "*s": (1,)}
+ONES = dict.fromkeys(GENERIC, 1) | {"*n": (1,), "*m": (1,), "*s": (1, 1)}
+EMPTY = GENERIC | {"*n": (0,), "*m": (2,), "*s": (0, 3), "N": 0}
+NO_FEATURES = GENERIC | {"*n": (2,), "*m": (2,), "d": 0}
+NO_UNITS = GENERIC | {"*n": (2,), "*m": (0,), "m": 0}
+
+
+def draw(rule, sizes, dtype, seed=0):
+    return rule.sample(jax.random.key(seed), sizes, dtype)
+
+
+def closed_jacobian(rule, argnum):
+    """The whole Jacobian, out_shape + in_shape, from the rule's vjp at every one-hot cotangent."""
+
+    def jacobian(*args):
+        value = rule.primal(*args)
+        basis = jnp.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
+        rows = jax.vmap(lambda u: rule.vjp(argnum, u, value, *args))(basis)
+        return rows.reshape(value.shape + args[argnum].shape)
+
+    return jacobian
+
+
+@pytest.mark.parametrize(("rule", "argnum"), PAIRS)
+def test_closed_form_agrees_with_every_oracle(rule, argnum):
+    with double_precision():
+        args = draw(rule, GENERIC, jnp.float64)
+        jacobian = closed_jacobian(rule, argnum)
+        value = np.asarray(jax.jit(jacobian)(*args))
+    spread = conditioning(jacobian, args)
+    for estimate in all_oracles(rule.primal, args, argnum, analytic=rule.analytic):
+        assert (comparison := compare(value, estimate, spread)).ok, f"{estimate.name}: {comparison}"
+    assert np.any(value != 0)
+
+
+@pytest.mark.parametrize("sizes", [BATCHED, SINGLE, ONES, EMPTY, NO_FEATURES, NO_UNITS])
+@pytest.mark.parametrize(("rule", "argnum"), PAIRS)
+def test_sizes_zero_and_one(rule, argnum, sizes, x64):
+    args = draw(rule, sizes, jnp.float64, seed=1)
+    jacobian = closed_jacobian(rule, argnum)(*args)
+    reference = reverse_ad(rule.primal, args, argnum)
+    assert compare(np.asarray(jacobian), reference, conditioning(closed_jacobian(rule, argnum), args)).ok
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 3e-6), ("bfloat16", 3e-2)])
+@pytest.mark.parametrize(("rule", "argnum"), PAIRS)
+def test_lower_precision_keeps_its_dtype_and_digits(rule, argnum, dtype, tolerance):
+    args = draw(rule, GENERIC, dtype)
+    value = rule.primal(*args)
+    u = jnp.ones_like(value)
+    low = rule.vjp(argnum, u, value, *args)
+    assert value.dtype == low.dtype == dtype
+    with double_precision():
+        exact = [arg.astype("float64") if jnp.issubdtype(arg.dtype, jnp.floating) else arg for arg in args]
+        high = rule.vjp(argnum, u.astype("float64"), rule.primal(*exact), *exact)
+    error = np.linalg.norm(np.asarray(low, np.float64) - np.asarray(high))
+    assert error <= tolerance * np.linalg.norm(high)
+
+
+@pytest.mark.parametrize(("rule", "argnum"), PAIRS)
+def test_vjp_is_linear_in_the_cotangent(rule, argnum, x64):
+    args = draw(rule, GENERIC, jnp.float64)
+    value = rule.primal(*args)
+    u, v = jax.random.normal(jax.random.key(5), (2, *value.shape))
+    both = rule.vjp(argnum, 2 * u - 3 * v, value, *args)
+    apart = 2 * rule.vjp(argnum, u, value, *args) - 3 * rule.vjp(argnum, v, value, *args)
+    np.testing.assert_allclose(both, apart, rtol=1e-12, atol=1e-13)
+    assert not np.any(rule.vjp(argnum, jnp.zeros_like(u), value, *args))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+def test_public_name_is_the_primal_with_its_documentation(rule):
+    public = getattr(jmc, rule.name)
+    args = draw(rule, GENERIC, jnp.float32)
+    np.testing.assert_array_equal(public(*args), rule.primal(*args))
+    assert public.__doc__
+    assert rule.source
+    assert repr(rule) == rule.name
+
+
+def test_a_rule_must_be_complete():
+    from jaxtyping import Array, Float
+
+    with pytest.raises(TypeError, match=r"formula for each of \['x'\], but got \['z'\]"):
+
+        @rule(vjp={"z": lambda u, a, x: u}, source="")
+        def incomplete(x: Float[Array, ""]) -> Float[Array, ""]:
+            return x
+
+    with pytest.raises(TypeError, match="`x` of bare must be annotated"):
+
+        @elementwise(derivative=jnp.ones_like, source="")
+        def bare(x):
+            return x
+
+    with pytest.raises(ValueError, match="`relu` must be a new name"):
+
+        @elementwise(derivative=jnp.ones_like, source="")
+        def relu(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+            return x
+
+
+def test_integer_argument_has_no_vjp():
+    labels = RULES["softmax_cross_entropy_with_labels"]
+    args = draw(labels, GENERIC, jnp.float32)
+    with pytest.raises(TypeError, match="`labels` of softmax_cross_entropy_with_labels is an integer"):
+        labels.vjp("labels", jnp.float32(1), labels.primal(*args), *args)
