@@ -102,10 +102,7 @@ def test_a_cancelling_entry_is_forgiven_as_far_as_its_arguments_explain():
     with jax.enable_x64(True):
         value = np.asarray(residual_gradient(*map(jnp.asarray, args)))
     with mpmath.workdps(50):
-        r = [
-            mpmath.fdot(row, w) - mpmath.mpf(target)
-            for row, target in zip(X.tolist(), y.tolist(), strict=True)
-        ]
+        r = [mpmath.fdot(row, w) - mpmath.mpf(target) for row, target in zip(X.tolist(), y.tolist(), strict=True)]
         true = np.array([float(2 * mpmath.fdot(column, r)) for column in X.T.tolist()])
     relative = np.abs(value - true)[0] / np.abs(true)[0]
     assert relative > 1e-9
@@ -160,9 +157,7 @@ def test_lower_precision_states_its_tolerance():
 )
 @pytest.mark.parametrize("beside", [[], [1.0]])
 def test_special_values(value, reference, equal_nan, ok, beside):
-    outcome = compare(
-        [value, *beside], [reference, *beside], [0.0, *(0 * b for b in beside)], equal_nan=equal_nan
-    )
+    outcome = compare([value, *beside], [reference, *beside], [0.0, *(0 * b for b in beside)], equal_nan=equal_nan)
     assert outcome.ok is ok
     assert str(outcome).startswith("agrees" if ok else "disagrees")
 
@@ -185,13 +180,9 @@ def test_scalars_and_size_zero():
 def test_shapes_and_dtypes_must_match():
     value = np.ones((2, 3))
     for wrong in (np.ones((3, 2)), np.ones(3), 1.0):
-        with pytest.raises(
-            ValueError, match=r"`reference` must have the shape of `value`, \(2, 3\), but got \("
-        ):
+        with pytest.raises(ValueError, match=r"`reference` must have the shape of `value`, \(2, 3\), but got \("):
             compare(value, wrong)
-    with pytest.raises(
-        ValueError, match=r"`spread` must have the shape of `value`, \(2, 3\), but got \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"`spread` must have the shape of `value`, \(2, 3\), but got \(3,\)"):
         compare(value, value, np.ones(3))
     with pytest.raises(ValueError, match=r"`reference.error` must have the shape of `value`"):
         compare(value, Estimate("short", value, np.ones(3)))

@@ -22,9 +22,7 @@ def diagonal(estimate):
 
 def truth(f, points):
     with mpmath.workdps(60):
-        return np.array(
-            [float(mpmath.diff(f, mpmath.mpf(float(x)), h=mpmath.mpf(10) ** -25)) for x in points]
-        )
+        return np.array([float(mpmath.diff(f, mpmath.mpf(float(x)), h=mpmath.mpf(10) ** -25)) for x in points])
 
 
 @pytest.mark.parametrize("oracle", ORACLES)

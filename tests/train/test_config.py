@@ -86,9 +86,7 @@ def test_a_config_does_not_change(good):
 
 
 def test_tables_are_the_fields_of_a_config():
-    assert [*TABLES.items()] == [
-        (name, kind) for name, kind in Config.__annotations__.items() if name != "name"
-    ]
+    assert [*TABLES.items()] == [(name, kind) for name, kind in Config.__annotations__.items() if name != "name"]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -153,9 +151,7 @@ steps = true
         "--set:",
         "--set:",
     ]
-    assert lines[0] == (
-        "c.toml:1: `top` = 1: unknown table (allowed: data, model, loss, optimizer, train, checkpoint)"
-    )
+    assert lines[0] == ("c.toml:1: `top` = 1: unknown table (allowed: data, model, loss, optimizer, train, checkpoint)")
     assert lines[1].endswith('"wine", but got "diabets"; did you mean "diabetes"?')
     assert lines[2] == "c.toml:6: `model.widths[1]` = -3: must be an integer from 1 to 10**6, but got -3"
     assert "`model.activation[1]`" in lines[3]
@@ -169,9 +165,7 @@ steps = true
 
 
 def test_the_errors_of_a_mistyped_command_line(good):
-    model, optimizer = (
-        "(allowed: " + ", ".join(TABLES[name].model_fields) + ")" for name in ("model", "optimizer")
-    )
+    model, optimizer = ("(allowed: " + ", ".join(TABLES[name].model_fields) + ")" for name in ("model", "optimizer"))
     assert errors(good, "optimizer.learning_rat=0.1", "train.steps=true", "model.width=-3") == [
         f"--set: `optimizer.learning_rat` = 0.1: unknown key; did you mean `learning_rate`? {optimizer}",
         "--set: `train.steps` = true: must be an integer from 1 to 10**12, but got true",
@@ -316,9 +310,7 @@ def test_conflicts_stand_beside_field_errors(write):
 
 
 def test_overrides_win(good):
-    config = load(
-        good, ["optimizer.kind=adam", "train.seed=1", "train.seed= 2 ", "optimizer.learning_rate=1"]
-    )
+    config = load(good, ["optimizer.kind=adam", "train.seed=1", "train.seed= 2 ", "optimizer.learning_rate=1"])
     assert (config.optimizer.kind, config.train.seed, config.optimizer.learning_rate) == ("adam", 2, 1.0)
     assert isinstance(config.optimizer.learning_rate, float)
 
@@ -375,9 +367,7 @@ def test_files_that_are_not_toml(write, text, words):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert errors(f"{tmp_path}/none.toml") == [
-        f"{tmp_path}/none.toml: cannot be read: No such file or directory"
-    ]
+    assert errors(f"{tmp_path}/none.toml") == [f"{tmp_path}/none.toml: cannot be read: No such file or directory"]
     assert errors(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
     assert errors("a\0b") == ['"a\\u0000b": cannot be read: embedded null byte']
 
@@ -449,9 +439,7 @@ def test_any_override_loads_or_is_a_config_error(good, overrides):
         lines = ["--set: "]
         assert tomllib.loads(to_toml(config)) == to_dict(config)
     assert lines
-    assert all(
-        line.startswith("--set: ") or "is missing" in line or "(the default)" in line for line in lines
-    )
+    assert all(line.startswith("--set: ") or "is missing" in line or "(the default)" in line for line in lines)
 
 
 @FUZZ

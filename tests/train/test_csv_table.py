@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from jmc.train.csv_table import read_csv
 from jmc.train.tables import DataError
 
-one_folder = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+one_folder = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -170,9 +168,7 @@ def test_every_float_comes_back_to_the_bit(read, rows):
 
 
 @one_folder
-@given(
-    st.one_of(st.binary(), st.text('ay,"\r\n 01.e-_', max_size=40).map(lambda text: f"a,y\n{text}".encode()))
-)
+@given(st.one_of(st.binary(), st.text('ay,"\r\n 01.e-_', max_size=40).map(lambda text: f"a,y\n{text}".encode())))
 def test_any_bytes_are_a_table_or_one_clear_line(read, content):
     try:
         table = read(content)

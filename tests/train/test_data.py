@@ -13,9 +13,7 @@ from jmc.train.schema import DataSet
 from jmc.train.tables import SHIPPED_TARGETS
 
 # The examples of one test overwrite the same file.
-one_folder = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+one_folder = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def config(**keys):
@@ -105,9 +103,7 @@ class TestShipped:
         message = message_of(load, config(name="digits", features=["pixel"]), Path())
         assert "'pixel_1_1', … (64 in all), but got 'pixel'" in message
         message = message_of(load, config(name="wine", target="ash"), Path())
-        assert message == (
-            "`data.target` must be left out for wine, whose target is `cultivar`, but got 'ash'"
-        )
+        assert message == ("`data.target` must be left out for wine, whose target is `cultivar`, but got 'ash'")
 
 
 class TestFiles:
@@ -149,10 +145,7 @@ class TestFiles:
     def test_no_rows_and_no_columns(self, load_arrays, tmp_path):
         for shape in [(0, 3), (3, 0)]:
             message = message_of(load_arrays, np.zeros(shape[0]), np.zeros(shape))
-            assert (
-                message
-                == f"{tmp_path / 't.npz'}: must hold a row and a feature at least, but got shape {shape}"
-            )
+            assert message == f"{tmp_path / 't.npz'}: must hold a row and a feature at least, but got shape {shape}"
 
 
 class TestTask:
@@ -173,9 +166,9 @@ class TestTask:
         assert data.class_names == class_names
         _, indices = in_file_order(data)
         assert indices.dtype == np.int64
-        assert [class_names[index] for index in indices] == [
-            str(value) for value in y.astype("U").tolist()
-        ] or ([float(class_names[index]) for index in indices] == y.tolist())
+        assert [class_names[index] for index in indices] == [str(value) for value in y.astype("U").tolist()] or (
+            [float(class_names[index]) for index in indices] == y.tolist()
+        )
 
     @pytest.mark.parametrize(
         "y",
@@ -260,9 +253,7 @@ class TestSplit:
         message = message_of(load_arrays, [0.5, 1.5], validation_fraction=0.9)
         assert message == "`data.validation_fraction` must leave a training row, but got 0.9 of 2"
         message = message_of(load_arrays, [*"aaaaabb"], validation_fraction=0.75)
-        assert (
-            message == "`data.validation_fraction` must leave a training row of class 'b', but got 0.75 of 2"
-        )
+        assert message == "`data.validation_fraction` must leave a training row of class 'b', but got 0.75 of 2"
 
 
 class TestStandardisation:
@@ -278,12 +269,8 @@ class TestStandardisation:
         np.testing.assert_allclose((data.y_train.mean(), data.y_train.std()), (0, 1), atol=1e-12)
         for part in ("train", "valid"):
             X_part, y_part = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
-            np.testing.assert_allclose(
-                X_part * data.feature_scale + data.feature_mean, getattr(raw, f"X_{part}")
-            )
-            np.testing.assert_allclose(
-                y_part * data.target_scale + data.target_mean, getattr(raw, f"y_{part}")
-            )
+            np.testing.assert_allclose(X_part * data.feature_scale + data.feature_mean, getattr(raw, f"X_{part}"))
+            np.testing.assert_allclose(y_part * data.target_scale + data.target_mean, getattr(raw, f"y_{part}"))
 
     def test_identity_where_not_asked_for(self, load_arrays):
         X = np.array([[1.0, -2.0], [3.0, 5.0]])

@@ -114,9 +114,7 @@ def test_not_an_archive(read, content):
 
 def test_an_array_too_large_for_memory(read):
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": (2**50, 4)}
-    )
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**50, 4)})
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
         file.writestr("X.npy", header.getvalue())

@@ -87,8 +87,7 @@ class Comparison:
             lines.append((times, _span(call, unit, size), f"{len(rounds)} × {self.calls[name]}", name))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
 
     def _rounds(self, name: str) -> tuple[float, ...]:
@@ -157,9 +156,7 @@ def compare(
     return Comparison({name: tuple(taken) for name, taken in seconds.items()}, calls)
 
 
-def compile_seconds(
-    jitted: Any, *args: Any, clock: Callable[[], float] = time.perf_counter
-) -> tuple[Any, float]:
+def compile_seconds(jitted: Any, *args: Any, clock: Callable[[], float] = time.perf_counter) -> tuple[Any, float]:
     """Compiles a jitted function for these arguments ahead of time: the executable, and how long that took.
 
     Tracing, lowering and compilation all count, as far as they are not cached: JAX keeps the trace of a

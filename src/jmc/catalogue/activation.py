@@ -54,10 +54,16 @@ def sigmoid(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return jax.lax.logistic(x)
 
 
+def log1p_exp(x: jax.Array) -> jax.Array:
+    """ln(1 + eˣ): no overflow, exact left tail, and smooth branch by branch (jnp.logaddexp drops a complex step)."""
+    right = x.real > 0
+    return jnp.where(right, x, 0) + jnp.log1p(jnp.exp(jnp.where(right, -x, x)))
+
+
 @elementwise(derivative=jax.lax.logistic, source="softplus′ = σ", analytic=True)
 def softplus(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """f(x) = ln(1 + eˣ), f′(x) = σ(x). Element-wise on any shape; no overflow, exact left tail."""
-    return jnp.logaddexp(x, 0.0)
+    return log1p_exp(x)
 
 
 @elementwise(

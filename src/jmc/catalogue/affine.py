@@ -28,9 +28,7 @@ def _wrt_b(u: jax.Array, z: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array)
     source="The Matrix Calculus You Need For Deep Learning, §5: ∂z/∂w = xᵀ, ∂z/∂b = 1",
     analytic=True,
 )
-def affine(
-    w: Float[Array, "*m d"], b: Float[Array, "*m"], x: Float[Array, "*n d"]
-) -> Float[Array, "..."]:
+def affine(w: Float[Array, "*m d"], b: Float[Array, "*m"], x: Float[Array, "*n d"]) -> Float[Array, "..."]:
     """z = x wᵀ + b: ``w·x + b`` for a unit (w: (d,), b: ()), ``X Wᵀ + b`` for a layer on a batch.
 
     Args:

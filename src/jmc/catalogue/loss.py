@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jmc.catalogue.activation import log1p_exp
 from jmc.catalogue.rule import Vjp, rule
 
 logistic = jax.lax.logistic
@@ -71,7 +72,9 @@ def _beyond(a: jax.Array, y: jax.Array, delta: jax.Array) -> jax.Array:
     domain={"delta": lambda key, shape, _: jax.random.uniform(key, shape, minval=0.3, maxval=1.5)},
 )
 def huber(
-    prediction: Float[Array, "*n"], target: Float[Array, "*n"], delta: Float[Array, ""] = 1.0
+    prediction: Float[Array, "*n"],
+    target: Float[Array, "*n"],
+    delta: Float[Array, ""] = 1.0,  # pyright: ignore[reportArgumentType] - a scalar takes the others' dtype
 ) -> Float[Array, ""]:
     """(1/N) Σ h(a − y) with h(r) = r²/2 for |r| ≤ δ, δ(|r| − δ/2) beyond; ∂/∂a = clip(a − y, −δ, δ)/N.
 
@@ -94,6 +97,7 @@ def _unit_interval(key: jax.Array, shape: tuple[int, ...], _: Mapping) -> jax.Ar
         "target": _mean(lambda x, y: -x),
     },
     source="ℓ = softplus(x) − y x, ∂ℓ/∂x = σ(x) − y",
+    analytic=True,
     domain={"target": _unit_interval},
 )
 def binary_cross_entropy(logits: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
@@ -102,10 +106,7 @@ def binary_cross_entropy(logits: Float[Array, "*n"], target: Float[Array, "*n"])
     ``logits`` and ``target`` y ∈ [0, 1] have one shape and dtype; else ValueError or TypeError. No logit
     overflows, and a confident right answer keeps its small loss.
     """
-    # max(x, 0) − y x + ln(1 + e^−|x|), each branch smooth, so that a tie has no kink to be differentiated
-    positive = (1 - target) * logits + jnp.log1p(jnp.exp(-logits))
-    negative = -target * logits + jnp.log1p(jnp.exp(logits))
-    return jnp.mean(jnp.where(logits > 0, positive, negative))
+    return jnp.mean((1 - target) * log1p_exp(logits) + target * log1p_exp(-logits))
 
 
 def _shifted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -154,9 +155,7 @@ def softmax_cross_entropy(logits: Float[Array, "*n k"], target: Float[Array, "*n
     analytic=True,
     domain={"labels": lambda key, shape, sizes: jax.random.randint(key, shape, 0, sizes["k"])},
 )
-def softmax_cross_entropy_with_labels(
-    logits: Float[Array, "*n k"], labels: Int[Array, "*n"]
-) -> Float[Array, ""]:
+def softmax_cross_entropy_with_labels(logits: Float[Array, "*n k"], labels: Int[Array, "*n"]) -> Float[Array, ""]:
     """(1/N) Σ_i −ln softmax(x_i)_{y_i} from logits x (*n, k) and integer labels y (*n), 0 ≤ y < k.
 
     ∂/∂x = (softmax(x) − e_y)/N, whose entry at the label, −Σ_{k≠y} p_k, does not cancel. A label outside the

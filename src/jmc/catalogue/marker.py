@@ -75,6 +75,4 @@ def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
 
 ad.primitive_jvps[primitive] = _jvp
 batching.primitive_batchers[primitive] = _batch
-mlir.register_lowering(
-    primitive, mlir.lower_fun(lambda *args, rule: rule.primal(*args), multiple_results=False)
-)
+mlir.register_lowering(primitive, mlir.lower_fun(lambda *args, rule: rule.primal(*args), multiple_results=False))

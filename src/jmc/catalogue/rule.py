@@ -125,4 +125,3 @@ def elementwise(
     """Register the decorated f(x) with its derivative f′(x); the Jacobian is diag(f′(x)) (article §4.1)."""
     vjp = {"x": lambda u, _, x: u * derivative(x)}
     return rule(vjp=vjp, source=source, kinks=kinks, analytic=analytic, derivative=derivative)
-

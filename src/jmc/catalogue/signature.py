@@ -37,9 +37,7 @@ def parameters(primal: Callable[..., Any]) -> tuple[Parameter, ...]:
     for name in inspect.signature(primal).parameters:
         hint = hints.get(name)
         if not (isinstance(hint, type) and issubclass(hint, AbstractArray)):
-            raise TypeError(
-                f'`{name}` of {primal.__name__} must be annotated like Float[Array, "n d"], but got {hint}'
-            )
+            raise TypeError(f'`{name}` of {primal.__name__} must be annotated like Float[Array, "n d"], but got {hint}')
         found.append(Parameter(name, tuple(hint.dim_str.split()), "float32" in hint.dtypes))
     return tuple(found)
 

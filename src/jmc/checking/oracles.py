@@ -112,9 +112,7 @@ def complex_step(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int
             stepped = _evaluate(f, args, argnum, x.reshape(-1, 1) + 1j * _IMAGINARY_STEP)
         except (TypeError, ValueError, NotImplementedError, np.exceptions.ComplexWarning) as refusal:
             reason = str(refusal).split("\n", 1)[0]
-            raise ValueError(
-                f"`f` must accept complex input for a complex step, but got: {reason}"
-            ) from refusal
+            raise ValueError(f"`f` must accept complex input for a complex step, but got: {reason}") from refusal
     if not np.iscomplexobj(stepped):
         raise ValueError(f"`f` must return a complex array for complex input, but got {stepped.dtype}")
     return Estimate("complex step", (np.imag(stepped) / _IMAGINARY_STEP).T.reshape(shape))
@@ -176,18 +174,14 @@ def all_oracles(
     return [oracle(f, args, argnum) for oracle in oracles]
 
 
-def _automatic(
-    name: str, jacobian: Callable, f: Callable, args: Sequence[ArrayLike], argnum: int
-) -> Estimate:
+def _automatic(name: str, jacobian: Callable, f: Callable, args: Sequence[ArrayLike], argnum: int) -> Estimate:
     with double_precision():
         args, argnum, shape = _prepare(f, args, argnum)
         dense = np.zeros(shape) if 0 in shape else jax.jit(jacobian(f, argnums=argnum))(*args)
         return Estimate(name, np.asarray(dense, np.float64))
 
 
-def _prepare(
-    f: Callable, args: Sequence[ArrayLike], argnum: int
-) -> tuple[list[np.ndarray], int, tuple[int, ...]]:
+def _prepare(f: Callable, args: Sequence[ArrayLike], argnum: int) -> tuple[list[np.ndarray], int, tuple[int, ...]]:
     """The arguments in float64, `argnum` counted from the front, and the shape of the Jacobian."""
     arrays = as_float64(args)
     argnum = differentiated(arrays, argnum)

@@ -33,9 +33,7 @@ def run(arguments: Sequence[str]) -> int:
             print(json.dumps({"errors": error.lines}))
         return BAD_USAGE
     if options.print_config:
-        print(
-            json.dumps(to_dict(config)) if options.json else to_toml(config), end="\n" if options.json else ""
-        )
+        print(json.dumps(to_dict(config)) if options.json else to_toml(config), end="\n" if options.json else "")
         return 0
 
     from jmc.train.run import run as run_training
@@ -69,9 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where the run keeps its files (default: runs/CONFIG-TIME)",
     )
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument(
-        "--print-config", action="store_true", help="print the config, defaults and all, and stop"
-    )
+    instead.add_argument("--print-config", action="store_true", help="print the config, defaults and all, and stop")
     instead.add_argument("--dry-run", action="store_true", help="print shapes, sizes and costs, and stop")
     parser.add_argument("--json", action="store_true", help="write the result, or a config's errors, as JSON")
     parser.add_argument("--quiet", action="store_true", help="show no progress")

@@ -35,7 +35,10 @@ def value_and_grad(
             or ``argnums`` does not fit.
     """
     single = not isinstance(argnums, Sequence)
-    numbers = [operator.index(number) for number in ([argnums] if single else argnums)]
+    try:
+        numbers = [operator.index(argnums)] if single else [operator.index(number) for number in argnums]
+    except TypeError:
+        raise TypeError(f"`argnums` must be an integer or a sequence of integers, but got {argnums!r}") from None
     if not callable(f):
         raise TypeError(f"`f` must be callable, but got {type(f).__name__}")
 
@@ -73,9 +76,7 @@ def value_and_grad(
     return _named(call, f, "value_and_grad")
 
 
-def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The gradient of ``f`` in closed form: as :func:`value_and_grad`, without the value.
 
     Returns a function with the arguments of ``f`` that returns the gradient, or ``(gradient, aux)``.
@@ -102,7 +103,10 @@ def _position(number: int, count: int) -> int:
 
 
 def _real(leaf: Any) -> jax.Array:
-    array = jnp.asarray(leaf)
+    try:
+        array = jnp.asarray(leaf)
+    except TypeError:
+        raise TypeError(f"`argnums` must name real floating-point arguments, but got {type(leaf).__name__}") from None
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"`argnums` must name real floating-point arguments, but got {array.dtype}")
     return array
@@ -110,6 +114,8 @@ def _real(leaf: Any) -> jax.Array:
 
 def _split(out: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
+        if len(jax.tree.leaves(out)) != 1:
+            raise TypeError(f"`f` must return one scalar, but got a {type(out).__name__}; has_aux takes (value, aux)")
         return out, ()
     if not (isinstance(out, tuple) and len(out) == 2):
         raise TypeError(f"`f` must return a pair (value, aux) with has_aux, but got {type(out).__name__}")

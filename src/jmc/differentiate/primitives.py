@@ -4,9 +4,8 @@ Each entry maps a primitive, by identity, to a function ``(u, value, args, param
 a thunk is called only if its argument depends on what is differentiated, None stands for no dependence.
 """
 
-import operator
+import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +26,13 @@ def _register(*primitives: Primitive) -> Callable[[Callable[..., Cotangents]], C
 
 
 def _like(u: jax.Array, x: jax.Array) -> jax.Array:
-    """``u`` for an operand ``x`` that may have been a scalar beside a larger one."""
-    return u if jnp.shape(u) == jnp.shape(x) else jnp.sum(u)
+    """``u`` summed over the axes along which the operand ``x`` was repeated: a scalar's, or those of size 1."""
+    shape = jnp.shape(x)
+    if shape == u.shape:
+        return u
+    if shape == ():
+        return jnp.sum(u)
+    return jnp.sum(u, axis=tuple(i for i, n in enumerate(shape) if n != u.shape[i]), keepdims=True)
 
 
 # arithmetic
@@ -122,6 +126,11 @@ def _reshape(u, _, args, __):
     return [lambda: u.reshape(args[0].shape), *[None] * (len(args) - 1)]
 
 
+@_register(p.rev_p)
+def _rev(u, _, __, params):
+    return [lambda: lax.rev(u, params["dimensions"])]
+
+
 @_register(p.transpose_p)
 def _transpose(u, _, __, params):
     permutation = params["permutation"]
@@ -147,9 +156,18 @@ def _concatenate(u, _, args, params):
     for x in args:
         ends.append(ends[-1] + x.shape[axis])
     return [
-        lambda low=low, high=high: lax.slice_in_dim(u, low, high, axis=axis)
-        for low, high in zip(ends, ends[1:], strict=False)
+        lambda low=low, high=high: lax.slice_in_dim(u, low, high, axis=axis) for low, high in itertools.pairwise(ends)
     ]
+
+
+def _traced(f: Callable[..., jax.Array], *args: Any) -> Primitive:
+    """The last primitive that ``f`` applies: the way to one that JAX exports no name for."""
+    return jax.make_jaxpr(f)(*args).eqns[-1].primitive
+
+
+@_register(_traced(lambda x, y: jnp.stack([x, y]), 0.0, 0.0))
+def _stack(u, _, args, params):
+    return [lambda i=i: lax.index_in_dim(u, i, params["axis"], keepdims=False) for i in range(len(args))]
 
 
 @_register(p.dot_general_p)
@@ -180,8 +198,3 @@ def _dot_general(u, _, args, params):
         return cotangent
 
     return [operand(0), operand(1)]
-
-
-def index(x: Any) -> int:
-    """``x`` as an axis or argument number; raises TypeError for anything but an integer."""
-    return operator.index(x)

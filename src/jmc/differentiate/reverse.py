@@ -49,7 +49,7 @@ def backward(
     for eqn in jaxpr.eqns:
         operands = [read(atom) for atom in eqn.invars]
         dependent = [depends(atom) for atom in eqn.invars]
-        reaches = any(dependent) and any(jnp.issubdtype(var.aval.dtype, jnp.inexact) for var in eqn.outvars)
+        reaches = any(dependent) and any(_inexact(var.aval) for var in eqn.outvars)
         if reaches:
             outs, outs_active, pullback = _equation(eqn, operands, dependent, caller)
             tape.append((eqn, pullback))
@@ -74,6 +74,10 @@ def backward(
         return [found.get(var) for var in jaxpr.invars]
 
     return [read(atom) for atom in jaxpr.outvars], [depends(atom) for atom in jaxpr.outvars], pull
+
+
+def _inexact(aval: Any) -> bool:
+    return jnp.issubdtype(aval.dtype, jnp.inexact)
 
 
 def _evaluate(eqn: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
@@ -110,8 +114,7 @@ def _equation(
     def pullback(cotangents: Sequence[Cotangent]) -> list[Cotangent]:
         thunks = formulas(cotangents[0], value)  # pyright: ignore[reportArgumentType] - called only if one arrives
         return [
-            thunk() if depends and thunk is not None else None
-            for thunk, depends in zip(thunks, dependent, strict=True)
+            thunk() if depends and thunk is not None else None for thunk, depends in zip(thunks, dependent, strict=True)
         ]
 
     return [value], [True], pullback

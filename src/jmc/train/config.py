@@ -59,9 +59,7 @@ class _Source:
     label: str
 
     def place(self, key: Key) -> _Place:
-        return (
-            self.places.get(key) or self.places.get(key[:1]) or _Place(1, [*TABLES].index(key[0]), self.label)
-        )
+        return self.places.get(key) or self.places.get(key[:1]) or _Place(1, [*TABLES].index(key[0]), self.label)
 
     def is_set(self, key: Key) -> bool:
         table = self.tables.get(key[0])
@@ -94,9 +92,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     problems += _resolve_path(source, values, os.path.dirname(path))
     if problems:
         raise ConfigError([problem.line() for problem in sorted(problems, key=lambda problem: problem.place)])
-    checked: dict[str, Any] = {
-        key: model.model_validate(tables.get(key, {})) for key, model in TABLES.items()
-    }
+    checked: dict[str, Any] = {key: model.model_validate(tables.get(key, {})) for key, model in TABLES.items()}
     return Config(**checked, name=Path(path).stem)
 
 
@@ -166,11 +162,7 @@ def _assignment(override: str) -> tuple[Key, object]:
 def _ruled_out(key: Key, value: object) -> list[Key]:
     """The keys that no longer hold in the file once an override has set this one."""
     if key[0] in TABLES and key[1] == "kind" and value in schema.kinds(key[0]):
-        return [
-            (key[0], other)
-            for other in TABLES[key[0]].model_fields
-            if not schema.is_read(key[0], other, value)
-        ]
+        return [(key[0], other) for other in TABLES[key[0]].model_fields if not schema.is_read(key[0], other, value)]
     return _EITHER.get(key, [])
 
 

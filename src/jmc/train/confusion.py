@@ -34,18 +34,14 @@ class Confusion:
     mistakes: list[Pair]
 
 
-def confusion(
-    true: Int[np.ndarray, " N"], predicted: Int[np.ndarray, " N"], class_names: Sequence[str]
-) -> Confusion:
+def confusion(true: Int[np.ndarray, " N"], predicted: Int[np.ndarray, " N"], class_names: Sequence[str]) -> Confusion:
     """Count the pairs of true and predicted class; both arrays hold indices into ``class_names``."""
     k = len(class_names)
     counts = np.bincount(true.astype(int) * k + predicted.astype(int), minlength=k * k).reshape(k, k)
     totals = np.maximum(counts.sum(axis=1), 1)
 
     def pair(i: int, j: int) -> Pair:
-        return Pair(
-            class_names[i], class_names[j], int(counts[i, j]), float(counts[i, j] / totals[i]), i == j
-        )
+        return Pair(class_names[i], class_names[j], int(counts[i, j]), float(counts[i, j] / totals[i]), i == j)
 
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
@@ -58,6 +54,6 @@ def _summary(examples: int, right: int, mistakes: Sequence[Pair]) -> str:
     text = f"{number(right)} of {number(examples)} are right."
     if mistakes:
         first = mistakes[0]
-        times = "once" if first.count == 1 else f"{number(first.count)} times"
+        times = {1: "once", 2: "twice"}.get(first.count) or f"{number(first.count)} times"
         text += f" The most frequent mistake: {first.true} taken for {first.predicted}, {times}."
     return text

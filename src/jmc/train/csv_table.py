@@ -81,6 +81,4 @@ def _check_header(header: list[str], where: str) -> None:
             raise DataError(f"{where}: every column must have a name, but column {at + 1} has none")
         if name in header[:at]:
             first = header.index(name) + 1
-            raise DataError(
-                f"{where}: column names must differ, but {name!r} names columns {first} and {at + 1}"
-            )
+            raise DataError(f"{where}: column names must differ, but {name!r} names columns {first} and {at + 1}")

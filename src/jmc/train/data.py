@@ -81,18 +81,12 @@ def load(config: DataConfig, base: Path) -> Dataset:
     train, valid = _split(strata, config.validation_fraction, config.seed)
     emptied = np.setdiff1d(strata, strata[train])
     if emptied.size:
-        left = (
-            f"leave a training row of class {class_names[emptied[0]]!r}"
-            if class_names
-            else "leave a training row"
-        )
+        left = f"leave a training row of class {class_names[emptied[0]]!r}" if class_names else "leave a training row"
         held_out = f"{config.validation_fraction} of {np.sum(strata == emptied[0])}"
         raise DataError(f"`data.validation_fraction` must {left}, but got {held_out}")
 
     X, feature_mean, feature_scale = _standardize(table.X, train, config.standardize, table.feature_names)
-    Y, target_mean, target_scale = _standardize(
-        y[:, None], train, config.standardize_target, [table.target_name]
-    )
+    Y, target_mean, target_scale = _standardize(y[:, None], train, config.standardize_target, [table.target_name])
     return Dataset(
         name=table.name,
         task=task,
@@ -142,9 +136,7 @@ def _decide(table: RawTable, task: Task | None) -> tuple[Task, np.ndarray, tuple
     if task == "regression":
         if is_text:
             held = f"text, {len(values)} distinct in {len(target)} rows"
-            raise DataError(
-                f'{what} must hold numbers unless `data.task` is "classification", but got {held}'
-            )
+            raise DataError(f'{what} must hold numbers unless `data.task` is "classification", but got {held}')
         return task, target.astype(np.float64), ()
     if not whole:
         part = values[values != np.floor(values)][0]
@@ -185,7 +177,5 @@ def _standardize(
     if too_large.any():
         column = int(np.argmax(too_large))
         largest = np.abs(values[:, column]).max()
-        raise DataError(
-            f"`{names[column]}` must hold smaller numbers to be standardised, but got {largest:g}"
-        )
+        raise DataError(f"`{names[column]}` must hold smaller numbers to be standardised, but got {largest:g}")
     return scaled, mean, scale

@@ -23,9 +23,7 @@ _LARGEST = 1e300  # beyond it the margins of an axis overflow
 _GRID = 300
 
 
-def loss_curve(
-    steps: Sequence[int], training: Sequence[float | None], validation: Sequence[float | None]
-) -> str:
+def loss_curve(steps: Sequence[int], training: Sequence[float | None], validation: Sequence[float | None]) -> str:
     """Training and validation loss against step; a log scale where all are positive and span a decade."""
     series = [("training", training, FIRST, 1.3), ("validation", validation, SECOND, 1.9)]
     lines = [(name, *_points(steps, values), colour, width) for name, values, colour, width in series]
@@ -33,14 +31,14 @@ def loss_curve(
     if not lines:
         return ""
     losses = np.concatenate([y for _, _, y, _, _ in lines])
-    with canvas(4.6, 2.9) as axes:
+    with canvas(4.6, 2.9) as (figure, axes):
         for name, x, y, colour, width in lines:
             _line(axes, x, y, colour, width, name)
         if losses.min() > 0 and losses.max() > 10 * losses.min():
             _log_scale(axes, losses)
         _legend(axes, len(lines))
-        _label(axes, "step", "loss")
-        return to_svg(axes, "loss", "Loss against step")
+        _over_steps(axes, "loss")
+        return to_svg(figure, "loss", "Loss against step")
 
 
 def metric_curve(steps: Sequence[int], values: Sequence[float | None], name: str) -> str:
@@ -48,13 +46,13 @@ def metric_curve(steps: Sequence[int], values: Sequence[float | None], name: str
     x, y = _points(steps, values)
     if not y.size:
         return ""
-    with canvas(4.6, 2.9) as axes:
+    with canvas(4.6, 2.9) as (figure, axes):
         _line(axes, x, y, SECOND, 1.9, "validation")
         if is_cut(values):
             axes.set_ylim(-1, 1.05 * y.max() + 0.05)
         _legend(axes, 1)
-        _label(axes, "step", name)
-        return to_svg(axes, "metric", f"{name} against step")
+        _over_steps(axes, name)
+        return to_svg(figure, "metric", f"{name} against step")
 
 
 def is_cut(values: Sequence[float | None]) -> bool:
@@ -63,21 +61,19 @@ def is_cut(values: Sequence[float | None]) -> bool:
     return bool(y.size and y.max() > 0 and y.min() < -1)
 
 
-def predicted_against_true(
-    true: Float[np.ndarray, " N"], predicted: Float[np.ndarray, " N"], target_name: str
-) -> str:
+def predicted_against_true(true: Float[np.ndarray, " N"], predicted: Float[np.ndarray, " N"], target_name: str) -> str:
     """A point per example, and the diagonal where a prediction is exact."""
     usable = _usable(true) & _usable(predicted)
     true, predicted = _thin(true[usable], MOST_SCATTER_POINTS), _thin(predicted[usable], MOST_SCATTER_POINTS)
     if not true.size:
         return ""
     low, high = _padded(np.concatenate([true, predicted]))
-    with canvas(4.6, 4.4) as axes:
+    with canvas(4.6, 4.4) as (figure, axes):
         axes.plot([low, high], [low, high], color=SECOND, linewidth=1.3)
         axes.scatter(true, predicted, s=22, color=FIRST, alpha=0.6, linewidths=0)
         axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         _label(axes, f"true {short(target_name)}", f"predicted {short(target_name)}")
-        return to_svg(axes, "scatter", "Predicted against true")
+        return to_svg(figure, "scatter", "Predicted against true")
 
 
 def decision_regions(
@@ -94,7 +90,7 @@ def decision_regions(
         return ""
     x0, x1, classes = surface
     present = [k for k in range(len(class_names)) if np.any(classes == k)]
-    with canvas(4.6, 4.0) as axes:
+    with canvas(4.6, 4.0) as (figure, axes):
         axes.grid(visible=False)
         for k in present:
             inside = (classes == k).astype(float)
@@ -118,7 +114,7 @@ def decision_regions(
                 axes.plot([], [], _MARKERS[k], color=_colour(k), markersize=5, label=short(name, 14))
             _legend(axes, min(len(class_names), 3))
         _label(axes, *map(short, feature_names), upright=False)
-        return to_svg(axes, "regions", "Predicted class over the two features")
+        return to_svg(figure, "regions", "Predicted class over the two features")
 
 
 def predicted_surface(
@@ -137,13 +133,11 @@ def predicted_surface(
     drawn = np.concatenate([values[_usable(values)], y[_usable(y)]])
     ticks = np.asarray(MaxNLocator(8).tick_values(*_padded(drawn, 0)))
     shown = _thin(np.arange(len(y)), MOST_SCATTER_POINTS)
-    with canvas(4.6, 4.0) as axes:
+    with canvas(4.6, 4.0) as (figure, axes):
         axes.grid(visible=False)
         inner = [level for level in ticks[1:-1] if values.min() < level < values.max()]
         opacity = 0.0
-        for (
-            level
-        ) in inner:  # each band lies on those below it, so together they reach the opacity of their height
+        for level in inner:  # each band lies on those below it, so together they reach the opacity of their height
             target = _opacity(level, ticks)
             layer = 1 - (1 - target) / (1 - opacity)
             axes.contourf(x0, x1, values, levels=[level, ticks[-1]], colors=[FIRST], alpha=layer)
@@ -155,7 +149,7 @@ def predicted_surface(
         axes.scatter(*X[shown].T, s=26, color=PAPER, edgecolors=INK, linewidths=0.8)
         axes.scatter(*X[shown].T, s=26, color=FIRST, alpha=heights, linewidths=0)
         _label(axes, *map(short, feature_names), upright=False)
-        return to_svg(axes, "surface", "Predicted value over the two features")
+        return to_svg(figure, "surface", "Predicted value over the two features")
 
 
 def _usable(values: Shaped[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
@@ -221,9 +215,14 @@ def _log_scale(axes: "Axes", values: Float[np.ndarray, " N"]) -> None:
 
 
 def _legend(axes: "Axes", columns: int) -> None:
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=columns, borderaxespad=0.1, columnspacing=1.3
-    )
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=columns, borderaxespad=0.1, columnspacing=1.3)
+
+
+def _over_steps(axes: "Axes", name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    _label(axes, "step", name)
 
 
 def _label(axes: "Axes", x: str, y: str, *, upright: bool = True) -> None:

@@ -43,11 +43,12 @@ class Batches:
     size: int | None
 
     def indices(self, steps: Int[Array, " L"]) -> Int[Array, "L B"] | None:
-        if self.size is None:
+        size = self.size
+        if size is None:
             return None
 
         def draw(step: jax.Array) -> jax.Array:
-            bits = jax.random.bits(jax.random.fold_in(self.key, step), (self.size,))
+            bits = jax.random.bits(jax.random.fold_in(self.key, step), (size,))
             return (bits % jnp.uint32(self.examples)).astype(jnp.int32)
 
         return jax.vmap(draw)(steps)
@@ -57,7 +58,11 @@ Chunk = Callable[[State, Any, Any, jax.Array, jax.Array], tuple[State, Float[Arr
 
 
 def make_chunk(
-    objective: Objective, optimizer: optax.GradientTransformation, gradient: str, batches: Batches, length: int
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    gradient: str,
+    batches: Batches,
+    length: int,
 ) -> Chunk:
     """``(state, start, stop, X, y) -> (state after at most length steps, the loss before each)``, to be jitted.
 

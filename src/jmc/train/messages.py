@@ -13,9 +13,7 @@ from jmc.train.toml_source import dump, dump_key, parse_value, shortened, shown
 def nearest(word: str, candidates: Sequence[str]) -> str | None:
     """The candidate probably meant: the one whose initials the word is, as in `lr`, or the most similar."""
     word = re.sub(r"\W+", "_", word[:100].casefold())
-    initials = (
-        name for name in candidates if "_" in name and word == "".join(part[0] for part in name.split("_"))
-    )
+    initials = (name for name in candidates if "_" in name and word == "".join(part[0] for part in name.split("_")))
     return next(initials, None) or next(iter(get_close_matches(word, candidates, 1)), None)
 
 

@@ -70,9 +70,7 @@ def _load(path: Path, keys: Sequence[str], target: str) -> dict[str, np.ndarray]
     return arrays
 
 
-def _finite(
-    block: Num[np.ndarray, "N d"], key: str, columns: Sequence[str], path: Path
-) -> Float64[np.ndarray, "N d"]:
+def _finite(block: Num[np.ndarray, "N d"], key: str, columns: Sequence[str], path: Path) -> Float64[np.ndarray, "N d"]:
     """The block in double precision; raises DataError unless it holds finite real numbers."""
     if block.dtype.kind not in "biuf":
         raise DataError(f"{path}: `{key}` must hold real numbers, but got dtype {block.dtype}")

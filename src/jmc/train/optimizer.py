@@ -22,14 +22,13 @@ def build(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Clip by the global norm where asked, then move as ``optimizer.kind`` says."""
     constant = config.schedule == "constant" and not config.warmup_steps
     rate = config.learning_rate if constant else schedule(config, steps)
-    betas = {"b1": config.beta1, "b2": config.beta2, "eps": config.epsilon}
     match config.kind:
         case "sgd":
             moves = optax.sgd(rate)
         case "momentum" | "nesterov":
             moves = optax.sgd(rate, momentum=config.momentum, nesterov=config.kind == "nesterov")
         case "adam":
-            moves = optax.adam(rate, **betas)
+            moves = optax.adam(rate, config.beta1, config.beta2, config.epsilon)
         case "adamw":
-            moves = optax.adamw(rate, **betas, weight_decay=config.weight_decay)
+            moves = optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay)
     return moves if config.clip_norm is None else optax.chain(optax.clip_by_global_norm(config.clip_norm), moves)

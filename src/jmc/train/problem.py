@@ -14,7 +14,13 @@ Encoding = Literal["value", "labels", "zero_one", "signs", "one_hot"]
 
 MAX_STEPS = 10**9
 _ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
-_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2}  # arrays per parameter the optimizer keeps
+_SLOTS = {
+    "sgd": 0,
+    "momentum": 1,
+    "nesterov": 1,
+    "adam": 2,
+    "adamw": 2,
+}  # arrays per parameter the optimizer keeps
 _TWO_CLASS: Mapping[str, Encoding] = {"binary_cross_entropy": "zero_one", "hinge": "signs"}
 
 

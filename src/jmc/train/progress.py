@@ -20,7 +20,7 @@ def note(text: str, *, quiet: bool) -> None:
 def progress(steps: int, *, quiet: bool) -> Iterator[Advance]:
     """Yields a function that takes each row of metrics and shows how far ``steps`` have come."""
     if quiet:
-        yield lambda row: None
+        yield lambda _: None
     elif sys.stderr.isatty():
         with _bar(steps) as advance:
             yield advance

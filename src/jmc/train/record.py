@@ -40,13 +40,13 @@ class Record:
         self._metrics.flush()
 
     def parameters(self, params: Mapping[str, np.ndarray]) -> None:
-        self._write("parameters.npz", lambda file: np.savez(file, **params))
+        self._write("parameters.npz", lambda file: np.savez(file, allow_pickle=False, **params))
 
     def checkpoint(self, step: int, params: Mapping[str, np.ndarray], keep: int) -> None:
         """Save the parameters of a step and drop all but the newest ``keep``."""
         folder = self.directory / "checkpoints"
         folder.mkdir(exist_ok=True)
-        self._write(f"checkpoints/step-{step:012d}.npz", lambda file: np.savez(file, **params))
+        self._write(f"checkpoints/step-{step:012d}.npz", lambda file: np.savez(file, allow_pickle=False, **params))
         for old in sorted(folder.glob("step-*.npz"))[:-keep]:
             old.unlink()
 

@@ -159,9 +159,7 @@ def _predictions(evaluation: "Evaluation") -> list[Plate]:
         caption = "Each point is an example; on the line the prediction is exact."
         errors = np.abs(y - prediction)
         if errors.size and np.isfinite(errors).all():
-            caption += (
-                f" Half of the {several} are predicted to within {number(float(np.median(errors)), 3)}."
-            )
+            caption += f" Half of the {several} are predicted to within {number(float(np.median(errors)), 3)}."
         svg = figures.predicted_against_true(y, prediction, evaluation.target_name)
         plates.append((svg, caption + thinned))
     if X.shape[1] != 2:
@@ -191,9 +189,7 @@ def _plates(drawn: Iterable[tuple[str, str]]) -> list[Plate]:
 
 
 def _agreement(checks: Sequence["GradientCheck"], dtype: str) -> str:
-    worst = max(
-        (check.normwise for check in checks), key=lambda figure: (math.isnan(figure), figure), default=0.0
-    )
+    worst = max((check.normwise for check in checks), key=lambda figure: (math.isnan(figure), figure), default=0.0)
     if not math.isfinite(worst):
         return "They cannot be compared: a gradient is not finite."
     if worst == 0:

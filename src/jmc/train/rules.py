@@ -44,11 +44,7 @@ def _some_data(name: str | None, path: str | None) -> str | None:
 
 @_rule("data.path", "data.name")
 def _one_data_set(path: str | None, name: str | None) -> str | None:
-    return (
-        f"set only one of `data.path` and `data.name`, but `data.name` = {shown(name)}"
-        if path and name
-        else None
-    )
+    return f"set only one of `data.path` and `data.name`, but `data.name` = {shown(name)}" if path and name else None
 
 
 @_rule("data.path")
@@ -89,11 +85,7 @@ def _is_regression(task: str | None, name: str | None) -> bool:
 @_rule("data.standardize_target", "data.task", "data.name")
 def _numeric_target(standardize: bool, task: str | None, name: str | None) -> str | None:
     classes = task == "classification" or (task is None and name in _CLASSES)
-    return (
-        "the target of a classification is not standardised; leave it out"
-        if standardize and classes
-        else None
-    )
+    return "the target of a classification is not standardised; leave it out" if standardize and classes else None
 
 
 @_rule("loss.kind", "data.task", "data.name")
@@ -114,9 +106,7 @@ def _loss_of_two_classes(loss: str, name: str | None) -> str | None:
 @_rule("loss.kind", "model.kind")
 def _an_output_per_class(loss: str, kind: str) -> str | None:
     wrong = loss == "softmax_cross_entropy" and kind == "neuron"
-    return (
-        "needs one output per class, but a neuron has one in all; use a layer or a network" if wrong else None
-    )
+    return "needs one output per class, but a neuron has one in all; use a layer or a network" if wrong else None
 
 
 def _unfit_output(activation: object, loss: str) -> str | None:
@@ -167,9 +157,7 @@ def _some_length(steps: int | None, epochs: int | None) -> str | None:
 @_rule("train.epochs", "train.steps")
 def _one_length(epochs: int | None, steps: int | None) -> str | None:
     return (
-        f"set only one of `train.epochs` and `train.steps`, but `train.steps` = {steps}"
-        if epochs and steps
-        else None
+        f"set only one of `train.epochs` and `train.steps`, but `train.steps` = {steps}" if epochs and steps else None
     )
 
 

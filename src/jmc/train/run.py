@@ -51,9 +51,7 @@ def _default_directory(config: Config) -> Path:
     """runs/<config>-<time>, with a number where two runs start in one second."""
     first = Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return next(
-        path
-        for path in (first, *(first.with_name(f"{first.name}-{i}") for i in range(2, 10_000)))
-        if not path.exists()
+        path for path in (first, *(first.with_name(f"{first.name}-{i}") for i in range(2, 10_000))) if not path.exists()
     )
 
 
@@ -101,7 +99,7 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
     def on_chunk(step: int, params: Params, loss: float, seconds: float) -> None:
         row: dict[str, Any] = {"step": step, "loss": loss}
         row |= {f"validation_{name}": value for name, value in (assess(params) or {}).items()}
-        row |= {"learning_rate": float(rate(step)), "seconds": seconds, "steps_per_second": step / seconds}
+        row |= {"learning_rate": float(np.asarray(rate(step))), "seconds": seconds, "steps_per_second": step / seconds}
         rows.append(row)
         record.metrics(row)
         every = config.checkpoint.every_steps

@@ -1,26 +1,20 @@
-"""matplotlib's axes as an `<svg>` element of a page, in the page's fonts and in its light and dark colours."""
+"""matplotlib's figures as `<svg>` elements of a page, in the page's fonts and its light and dark colours."""
 
 import io
 import re
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Stand-ins that matplotlib draws with; the page's light and dark themes give the variables their colours.
-_VARIABLES = (
-    "ink",
-    "muted",
-    "rule",
-    "paper",
-    "first",
-    "second",
-    *(f"class-{i}" for i in range(7)),
-)
+_VARIABLES = ("ink", "muted", "rule", "paper", "first", "second", *(f"class-{i}" for i in range(7)))
 INK, MUTED, RULE, PAPER, FIRST, SECOND, *CLASSES = (f"#0000{i:02x}" for i in range(1, len(_VARIABLES) + 1))
 _STYLE = {
     "svg.fonttype": "none",
@@ -53,52 +47,55 @@ _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
 @contextmanager
-def canvas(width: float, height: float) -> "Iterator[Axes]":
-    """Axes in the page's style, whatever the user's own matplotlib settings are, which stay as they are."""
+def canvas(width: float, height: float) -> "Iterator[tuple[Figure, Axes]]":
+    """A figure of so many inches and its axes, in the page's style whatever the user's own settings are."""
     from matplotlib import style
     from matplotlib.figure import Figure
 
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the browser has the font that matplotlib lacks
-        yield Figure(figsize=(width, height), layout="constrained").add_subplot()
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.add_subplot()
 
 
-def to_svg(axes: "Axes", name: str, title: str) -> str:
-    """The axes' figure as an element; ``name`` keeps its ids apart from those of the page's other figures."""
+def to_svg(figure: "Figure", name: str, title: str) -> str:
+    """The figure as an element; ``name`` keeps its ids apart from those of the page's other figures."""
     file = io.StringIO()
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    axes.get_figure(root=True).savefig(file, format="svg", transparent=True, metadata=metadata)
+    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
     root = ElementTree.fromstring(file.getvalue())
-    for parent in list(root.iter()):
-        for child in [child for child in parent if child.tag == f"{_SVG}style"]:
-            parent.remove(child)
+    for definitions in root.findall(f"{_SVG}defs"):
+        for rules in definitions.findall(f"{_SVG}style"):  # they would hold for the whole page
+            definitions.remove(rules)
     for element in root.iter():
-        element.tag = element.tag.removeprefix(_SVG)
-        element.text = element.text and (element.text if element.tag == "text" else None)
-        element.tail = None
-        attributes = {key.removeprefix(_XLINK): value for key, value in element.attrib.items()}
-        if element.tag == "g":
-            attributes.pop("id", None)
-        element.attrib = {key: _rewritten(key, value, name) for key, value in attributes.items()}
-    for attribute in ("width", "height", "version"):
-        root.attrib.pop(attribute, None)
-    root.attrib |= {"class": "figure", "role": "img", "aria-label": title}
+        _simplify(element, name)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": title}
     heading = ElementTree.Element("title")
     heading.text = title
     root.insert(0, heading)
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def _simplify(element: ElementTree.Element, name: str) -> None:
+    element.tag = element.tag.removeprefix(_SVG)
+    if element.tag != "text":
+        element.text = None
+    element.tail = None
+    attributes = {key.removeprefix(_XLINK): value for key, value in element.attrib.items()}
+    if element.tag == "g":
+        attributes.pop("id", None)  # nothing refers to a group
+    element.attrib = {key: _rewritten(key, value, name) for key, value in attributes.items()}
+
+
 def _rewritten(attribute: str, value: str, name: str) -> str:
-    if attribute in ("id", "href"):
-        return re.sub("^#?", lambda mark: f"{mark[0]}{name}-", value)
-    if attribute == "clip-path":
+    if attribute == "id":
+        return f"{name}-{value}"
+    if attribute in ("href", "clip-path"):
         return value.replace("#", f"#{name}-")
     if attribute == "style":
-        value = re.sub(r"font(-family)?: [^;]*'[^;]*(; |$)", "", value)
-        return re.sub(
-            r"#0000([0-9a-f]{2})", lambda hexes: f"var(--{_VARIABLES[int(hexes[1], 16) - 1]})", value
-        )
+        value = re.sub(r"font: ([\d.]+px) [^;]*", r"font-size: \1", value)
+        value = re.sub(r"font-family: [^;]*(; )?", "", value)
+        return re.sub("#0000([0-9a-f]{2})", lambda code: f"var(--{_VARIABLES[int(code[1], 16) - 1]})", value)
     if attribute == "d":
         return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(value.split()))
     return value

@@ -45,9 +45,7 @@ class RawTable:
     target: Num[np.ndarray, " N"] | list[str]
 
 
-def read_shipped(
-    name: str, features: Sequence[str] | None, target: str | None, task: Task | None
-) -> RawTable:
+def read_shipped(name: str, features: Sequence[str] | None, target: str | None, task: Task | None) -> RawTable:
     """Reads a set that scikit-learn ships, in the units it was measured in; nothing is downloaded.
 
     Raises DataError for an unknown set or feature name, and for any `target`, since each set has its own.

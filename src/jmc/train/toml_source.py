@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 Key = tuple[str, ...]
 
-_POSITION = re.compile(
-    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.S
-)
+_POSITION = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.S)
 
 # The commonest mistakes, in words that say what to do; any other message is tomllib's own.
 _PLAIN_WORDS = {
@@ -82,9 +80,7 @@ def key_lines(text: str) -> dict[Key, int]:
     table: Key = ()  # what a key is relative to: the open table, or the inline table being read
     path: Key = ()  # the key whose value is being read
     parts: list[str] = []  # the key being read
-    outer: list[
-        tuple[str, Key, Key]
-    ] = []  # per open bracket of a value: the bracket, and table and path outside it
+    outer: list[tuple[str, Key, Key]] = []  # per open bracket of a value: the bracket, and table and path outside it
     in_key, line, key_line = True, 1, 1
 
     def note(key: Key) -> None:
@@ -133,9 +129,7 @@ def dump(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int():
-            return (
-                str(value) if value.bit_length() < 4096 else hex(value)
-            )  # str() refuses more than 4300 digits
+            return str(value) if value.bit_length() < 4096 else hex(value)  # str() refuses more than 4300 digits
         case float():
             return repr(value)
         case str():
@@ -151,8 +145,7 @@ def dump(value: object) -> str:
 def dump_tables(tables: Mapping[str, Mapping[str, object]]) -> str:
     """A document of one level of tables."""
     return "\n".join(
-        f"[{dump_key((name,))}]\n"
-        + "".join(f"{dump_key((key,))} = {dump(value)}\n" for key, value in table.items())
+        f"[{dump_key((name,))}]\n" + "".join(f"{dump_key((key,))} = {dump(value)}\n" for key, value in table.items())
         for name, table in tables.items()
     )
 

@@ -1,0 +1,105 @@
+"""Losses where it is hard: kinks, ties, saturated logits, labels out of range."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import jmc
+
+
+def both(f, *args):
+    """The closed gradient, after checking that JAX's agrees."""
+    closed, auto = jmc.grad(f)(*args), jax.grad(f)(*args)
+    np.testing.assert_allclose(closed, auto, rtol=1e-5, atol=1e-7)
+    return closed
+
+
+def test_mean_squared_error_is_the_articles():
+    a, y = jnp.array([1.0, 2.0, 4.0]), jnp.array([3.0, 2.0, 1.0])
+    assert np.isclose(jmc.mean_squared_error(a, y), (4 + 0 + 9) / 3)
+    np.testing.assert_allclose(both(jmc.mean_squared_error, a, y), [-4 / 3, 0, 2])
+
+
+def test_kinks_have_derivative_zero():
+    a = jnp.array([1.0, -1.0, 0.5])
+    np.testing.assert_array_equal(both(jmc.mean_absolute_error, a, a), np.zeros(3))
+    np.testing.assert_array_equal(both(jmc.l1, jnp.array([0.0, -2.0, 3.0])), [0, -1, 1])
+    np.testing.assert_allclose(both(jmc.hinge, a, jnp.array([1.0, -1.0, 1.0])), [0, 0, -1 / 3])
+
+
+def test_huber_is_smooth_where_its_pieces_meet():
+    residuals = jnp.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0])
+    zero = jnp.zeros_like(residuals)
+    np.testing.assert_allclose(7 * both(jmc.huber, residuals, zero), [-1, -1, -0.5, 0, 0.5, 1, 1], rtol=1e-6)
+    assert np.isclose(jmc.grad(jmc.huber, 2)(residuals, zero, jnp.float32(1)), 4 / 7)
+
+
+LOGITS = [0.0, 1.0, -1.0, 20.0, -20.0, 36.0, -40.0, 40.0, 1e3, -1e3, 1e4, -1e4]
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0, 0.25])
+@pytest.mark.parametrize("x", LOGITS)
+def test_binary_cross_entropy_is_exact_for_any_logit(x, y, x64):
+    with mpmath.workdps(60):
+        sigma = 1 / (1 + mpmath.exp(-mpmath.mpf(x)))
+        rest = 1 / (1 + mpmath.exp(mpmath.mpf(x)))
+        loss = -(y * mpmath.log(sigma) + (1 - y) * mpmath.log(rest))
+        slope = (1 - y) * sigma - y * rest
+    value, gradient = jmc.value_and_grad(jmc.binary_cross_entropy)(jnp.asarray([x]), jnp.asarray([y]))
+    np.testing.assert_allclose(value, float(loss), rtol=1e-14, atol=1e-300)
+    np.testing.assert_allclose(gradient, [float(slope)], rtol=1e-14, atol=1e-300)
+    assert np.isfinite(jax.grad(jmc.binary_cross_entropy)(jnp.asarray([x]), jnp.asarray([y])))
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+@pytest.mark.parametrize(
+    "logits", [[0, 0, 0], [1e4, -1e4, 0], [1e4, 1e4, -1e4], [38, 0, 1], [-40, 3, -1e3], [1e3, 999, 998]]
+)
+def test_softmax_cross_entropy_is_exact_for_any_logits(logits, label, x64):
+    with mpmath.workdps(60):
+        e = [mpmath.exp(mpmath.mpf(x) - max(logits)) for x in logits]
+        loss = mpmath.log(sum(e)) - mpmath.log(e[label]) if e[label] else None
+        others = [x / sum(e) if k != label else 0 for k, x in enumerate(e)]
+        others[label] = -sum(others)
+    x, y = jnp.asarray([logits], float), jnp.asarray([label])
+    value, gradient = jmc.value_and_grad(jmc.softmax_cross_entropy_with_labels)(x, y)
+    assert loss is not None
+    np.testing.assert_allclose(value, float(loss), rtol=1e-13, atol=1e-300)
+    np.testing.assert_allclose(gradient, [[float(g) for g in others]], rtol=1e-13, atol=1e-300)
+    one_hot = jax.nn.one_hot(y, 3, dtype=x.dtype)
+    value, gradient = jmc.value_and_grad(jmc.softmax_cross_entropy)(x, one_hot)
+    np.testing.assert_allclose(value, float(loss), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(gradient, [[float(g) for g in others]], rtol=1e-13, atol=1e-15)
+    assert np.all(np.isfinite(jax.grad(jmc.softmax_cross_entropy)(x, one_hot)))
+
+
+def test_gradient_with_respect_to_soft_targets():
+    x = jnp.array([[2.0, 0.0, -1.0]])
+    gradient = jmc.grad(jmc.softmax_cross_entropy, 1)(x, jnp.array([[0.2, 0.3, 0.5]]))
+    np.testing.assert_allclose(gradient, -jax.nn.log_softmax(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_outside_the_classes_gives_nan(label):
+    assert np.isnan(jmc.softmax_cross_entropy_with_labels(jnp.zeros((2, 3)), jnp.array([0, label])))
+
+
+def test_one_class_is_certain():
+    loss = jmc.value_and_grad(jmc.softmax_cross_entropy_with_labels)
+    assert not any(map(np.any, loss(jnp.full((1, 1), 7.0), jnp.array([0]))))
+
+
+def test_the_mean_over_nothing_is_nan_with_an_empty_gradient():
+    value, gradient = jmc.value_and_grad(jmc.mean_squared_error)(jnp.zeros(0), jnp.zeros(0))
+    assert np.isnan(value)
+    assert gradient.shape == (0,)
+    w, b, X, y = jnp.ones(3), jnp.float32(0), jnp.zeros((0, 3)), jnp.zeros(0)
+    np.testing.assert_array_equal(jmc.neuron_loss_grad(w, b, X, y)[0], np.zeros(3))
+
+
+def test_float32_keeps_small_losses():
+    confident = jmc.softmax_cross_entropy_with_labels(jnp.array([[20.0, 0.0]]), jnp.array([0]))
+    np.testing.assert_allclose(confident, np.exp(-20), rtol=1e-5)
+    np.testing.assert_allclose(jmc.binary_cross_entropy(jnp.array([20.0]), jnp.array([1.0])), np.exp(-20), rtol=1e-5)

@@ -1,0 +1,94 @@
+"""The marked primal is the primal, under every transformation of JAX."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmc
+from jmc.catalogue import marker
+from jmc.catalogue.rule import RULES
+
+W = jax.random.normal(jax.random.key(0), (3, 5))
+b = jax.random.normal(jax.random.key(1), (3,))
+x = jax.random.normal(jax.random.key(2), (5,))
+X = jax.random.normal(jax.random.key(3), (7, 5))
+
+
+def marked(W, b, x):
+    return jmc.softmax(jmc.tanh(jmc.affine(W, b, x)))
+
+
+def plain(W, b, x):
+    return jax.nn.softmax(jnp.tanh(W @ x + b))
+
+
+def close(a, b):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), a, b)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: f,
+        jax.jit,
+        lambda f: jax.jacfwd(f, (0, 1, 2)),
+        lambda f: jax.jacrev(f, (0, 1, 2)),
+        lambda f: jax.hessian(lambda W, b, x: f(W, b, x)[0], (0, 2)),
+        lambda f: jax.jit(jax.remat(f)),
+        lambda f: lambda W, b, x: jax.linearize(f, W, b, x)[1](W, b, x),
+        lambda f: lambda W, b, x: jax.lax.scan(lambda c, x: (c + f(W, b, x)[0], f(W, b, x)), 0.0, X),
+        lambda f: lambda W, b, x: jax.grad(lambda W: jax.lax.fori_loop(0, 3, lambda _, c: c + f(W, b, x).sum() * c, 1.0))(W),
+        lambda f: lambda W, b, x: jax.lax.cond(x[0] > 0, f, lambda W, b, x: f(-W, b, x), W, b, x),
+        lambda f: lambda W, b, x: jax.vmap(f, (None, None, 0))(W, b, X),
+        lambda f: lambda W, b, x: jax.vmap(f, (None, None, 1), 1)(W, b, X.T),
+        lambda f: lambda W, b, x: jax.vmap(jax.vmap(f, (None, 0, None)), (None, None, 0))(W, jnp.stack([b, 2 * b]), X),
+        lambda f: lambda W, b, x: jax.vmap(jax.grad(lambda W, b, x: f(W, b, x)[0]), (None, None, 0))(W, b, X),
+    ],
+)  # fmt: skip
+def test_transformations_see_the_primal(transform):
+    close(transform(marked)(W, b, x), transform(plain)(W, b, x))
+
+
+def test_a_traced_rule_is_found_by_identity():
+    rules = [eqn.params["rule"] for eqn in jax.make_jaxpr(marked)(W, b, x).eqns]
+    assert rules == [RULES["affine"], RULES["tanh"], RULES["softmax"]]
+
+
+def test_an_elementwise_rule_stays_itself_under_vmap():
+    (eqn,) = jax.make_jaxpr(jax.vmap(jmc.gelu))(X).eqns
+    assert eqn.primitive is marker.primitive
+    assert eqn.params["rule"] is RULES["gelu"]
+
+
+@pytest.mark.parametrize("axes", [(None, None, 0), (0, None, None), (None, 1, 0), (2, 0, 1)])
+def test_a_rule_under_vmap_keeps_closed_forms(axes):
+    def stacked(array, axis):
+        return array if axis is None else jnp.stack([array, 2 * array, -array], axis)
+
+    args = [stacked(array, axis) for array, axis in zip((W, b, x), axes, strict=True)]
+
+    def f(*args):
+        return jmc.l2(jax.vmap(jmc.affine, axes)(*args))
+
+    close(jmc.grad(f, (0, 1, 2))(*args), jax.grad(f, (0, 1, 2))(*args))
+
+
+def test_compiled_code_is_that_of_the_primal():
+    def cost(f):
+        return jax.jit(jax.grad(lambda W: f(W, b, x)[0])).lower(W).compile().cost_analysis()
+
+    primal = [RULES[name].primal for name in ("affine", "tanh", "softmax")]
+
+    def unmarked(W, b, x):
+        return primal[2](primal[1](primal[0](W, b, x)))
+
+    assert cost(marked) == cost(unmarked)
+
+
+def test_repeated_calls_do_not_recompile():
+    f = jax.jit(chex.assert_max_traces(lambda W: jax.vmap(lambda x: marked(W, b, x))(X), n=1))
+    for scale in (1.0, 2.0, 3.0):
+        f(scale * W)
+    chex.clear_trace_counter()
