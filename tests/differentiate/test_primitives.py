@@ -97,7 +97,7 @@ def test_stack_is_a_primitive_of_its_own():
     ("f", "name", "key"),
     [
         (jax.jit(lambda x: x * 2), "jit", "jaxpr"),
-        (jax.remat(lambda x: x * 2), "checkpoint", "jaxpr"),
+        (jax.remat(lambda x: x * 2), "remat2", "jaxpr"),
     ],
 )
 def test_nested_programs_are_where_they_are_looked_for(f, name, key):

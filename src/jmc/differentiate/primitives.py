@@ -160,7 +160,7 @@ def _concatenate(u, _, args, params):
     ]
 
 
-def _traced(f: Callable[..., jax.Array], *args: Any) -> Primitive:
+def _traced(f: Callable[..., jax.Array], *args: float) -> Primitive:
     """The last primitive that ``f`` applies: the way to one that JAX exports no name for."""
     return jax.make_jaxpr(f)(*args).eqns[-1].primitive
 
