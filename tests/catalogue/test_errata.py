@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal
 
 import jmc
 
@@ -71,7 +72,7 @@ def test_4_the_jacobian_of_an_elementwise_max_is_diagonal():
 
 def test_5_the_augmented_input_is_a_column_and_its_gradient_is_that_of_w_and_b():
     w, b, X, y = data()
-    with pytest.raises(TypeError, match="shapes"):
+    with pytest.raises(TypeError, match="same shape"):
         # printed: x̂ = [xᵀ, 1], a row; ŵᵀ = [wᵀ, b] times a row is no number
         jnp.matmul(jnp.append(w, b)[None, :], jnp.append(X[0], 1.0)[None, :])
 
@@ -115,7 +116,7 @@ def test_8_the_dot_product_row_holds_for_identities_only():
 
 
 def test_9_the_chain_rule_multiplies_from_the_outer_function_inwards():
-    W, V = jax.random.normal(jax.random.key(0), (2, 3)), jax.random.normal(jax.random.key(1), (3, 5))
+    W, V = normal(2, 3, dtype="float64"), normal(3, 5, dtype="float64")
     x = jnp.linspace(-1, 1, 5)
     inner = jax.jacfwd(lambda x: jmc.tanh(jmc.affine(V, jnp.zeros(3), x)))(x)  # du/dx
     outer = jax.jacfwd(lambda u: jmc.affine(W, jnp.zeros(2), u))(jnp.zeros(3))  # dy/du

@@ -3,14 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from draws import normal
 
 import jmc
 
-key = jax.random.key(0)
-w = jax.random.normal(key, (5,))
-b = jnp.float32(0.3)
-X = jax.random.normal(jax.random.key(1), (11, 5))
-y = jax.random.normal(jax.random.key(2), (11,))
+w, b, X, y = normal(5), jnp.float32(0.3), normal(11, 5), normal(11)
 
 
 def test_gradient_of_the_activation():

@@ -5,24 +5,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jmc
 
-key = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (7, 5))
-y = jax.random.normal(jax.random.key(2), (7,))
+X, y = normal(7, 5), normal(7)
 labels = jnp.arange(7) % 3
-w, b = jax.random.normal(key, (5,)), jnp.float32(0.3)
+w, b = normal(5), jnp.float32(0.3)
 ACTIVATIONS = (jmc.relu, jmc.tanh, jmc.sigmoid, jmc.softplus, jmc.gelu, jmc.silu, jmc.identity)
 
 
 def layers(*widths, dtype="float32", seed=0):
-    keys = jax.random.split(jax.random.key(seed), len(widths))
+    shapes = list(zip(widths[1:], widths, strict=False))
     return [
-        (jax.random.normal(k, (m, d), dtype) / max(d, 1) ** 0.5, 0.1 * jax.random.normal(k, (m,), dtype))
-        for k, d, m in zip(keys, widths, widths[1:], strict=False)
+        (normal(m, d, dtype=dtype, seed=seed + i), 0.1 * normal(m, dtype=dtype, seed=seed + i))
+        for i, (m, d) in enumerate(shapes)
     ]
 
 
@@ -34,6 +33,12 @@ def same(closed, auto, rtol=2e-5, atol=1e-6):
         np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=rtol, atol=atol)
 
     jax.tree.map(one, closed, auto)
+
+
+def agree(f, *args, argnums=0, rtol=2e-5, atol=1e-6):
+    """Closed form and autodiff of ``f``, values and gradients, compiled as one program."""
+    both = jax.jit(lambda *args: (jmc.value_and_grad(f, argnums)(*args), jax.value_and_grad(f, argnums)(*args)))
+    same(*both(*args), rtol, atol)
 
 
 def cost(params):
@@ -50,7 +55,7 @@ def test_networks_of_any_widths_and_activations(widths, activation):
     def f(params):
         return jmc.softmax_cross_entropy_with_labels(jmc.network(params, X, activation), labels)
 
-    same(jax.jit(jmc.value_and_grad(f))(params), jax.jit(jax.value_and_grad(f))(params))
+    agree(f, params)
 
 
 def test_an_activation_per_layer_and_softmax_at_the_output(x64):
@@ -61,7 +66,7 @@ def test_an_activation_per_layer_and_softmax_at_the_output(x64):
     def f(params):
         return jmc.mean_squared_error(jmc.network(params, inputs, [jmc.gelu, jmc.tanh], jmc.softmax), targets)
 
-    same(jax.jit(jmc.grad(f))(params), jax.jit(jax.grad(f))(params), rtol=1e-12, atol=1e-14)
+    agree(f, params, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("argnums", [0, 1, -1, (0,), (1, 0), (0, 1, 3), [2]])
@@ -103,8 +108,8 @@ def test_reused_parameters_collect_from_every_use():
         hidden = jmc.tanh(jmc.affine(W, jnp.zeros(5), X))
         return jmc.mean_squared_error(jmc.affine(W, jnp.zeros(5), hidden) - hidden, X) + jnp.sum(W * W)
 
-    W = jax.random.normal(key, (5, 5))
-    same(jmc.grad(f)(W), jax.grad(f)(W))
+    W = normal(5, 5)
+    agree(f, W)
 
 
 def test_arithmetic_and_structure_between_rules():
@@ -114,33 +119,33 @@ def test_arithmetic_and_structure_between_rules():
         mixed = jnp.where(z > 0, z, 0.1 * z).T.reshape(-1, 3)[1:, None] - 1 / (2 + z[0, 0] ** 2)
         return jnp.mean(jnp.square(mixed)) + jnp.sum(w) * jnp.einsum("ij,kj->ik", X, X).sum() / 50 + z.mean(0)[1]
 
-    same(jmc.value_and_grad(f, (0, 1))(w, X), jax.value_and_grad(f, (0, 1))(w, X), rtol=1e-4, atol=1e-4)
+    agree(f, w, X, argnums=(0, 1), rtol=1e-4, atol=1e-4)
 
 
 def test_under_jit_vmap_grad_scan_and_nested_jit():
     params = {"w": w, "b": b}
-    same(jax.jit(jmc.grad(cost))(params), jax.grad(cost)(params))
-    stacked = jax.tree.map(lambda p: jnp.stack([p, -p, 2 * p]), params)
-    same(jax.vmap(jmc.grad(cost))(stacked), jax.vmap(jax.grad(cost))(stacked))
-    same(jmc.grad(lambda p: jax.jit(cost)(p) + jax.remat(cost)(p))(params), jax.grad(lambda p: 2 * cost(p))(params))
+    same(jmc.grad(cost)(params), jax.grad(cost)(params))  # and without any of them
+    agree(lambda p: jax.jit(cost)(p) + jax.remat(cost)(p), params)
 
-    def descend(gradient):
+    def over_a_batch(gradient):
+        return jax.vmap(gradient(cost))(jax.tree.map(lambda p: jnp.stack([p, -p, 2 * p]), params))
+
+    def in_a_loop(gradient):
         step = lambda p, _: (jax.tree.map(lambda p, g: p - 0.1 * g, p, gradient(cost)(p)), None)  # noqa: E731
         return jax.lax.scan(step, params, None, length=5)[0]
 
-    same(descend(jmc.grad), descend(jax.grad))
+    def differentiated(gradient):
+        return jax.grad(lambda p: sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient(cost)(p))))(params)
 
-    def norm(gradient):
-        return lambda p: sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient(cost)(p)))
-
-    same(jax.grad(norm(jmc.grad))(params), jax.grad(norm(jax.grad))(params), rtol=1e-4)
+    for use in (over_a_batch, in_a_loop, differentiated):
+        same(*jax.jit(lambda use=use: (use(jmc.grad), use(jax.grad)))(), rtol=1e-4)
 
 
 def test_vmap_inside():
     def f(w):
         return jnp.sum(jax.vmap(jmc.neuron, (None, None, 0))(w, b, X) * y)
 
-    same(jmc.grad(f)(w), jax.grad(f)(w))
+    agree(f, w)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
@@ -152,22 +157,23 @@ def test_dtypes_are_kept(dtype):
             return jmc.softmax_cross_entropy_with_labels(jmc.network(params, inputs, jmc.silu), labels)
 
         tolerance = {"bfloat16": 0.05, "float32": 2e-5, "float64": 1e-12}[dtype]
-        same(jax.jit(jmc.grad(f))(params), jax.jit(jax.grad(f))(params), rtol=tolerance, atol=tolerance)
+        agree(f, params, rtol=tolerance, atol=tolerance)
 
 
 def test_entry_points():
-    params, targets = layers(5, 4, 3), jax.random.normal(key, (7, 3))
+    params, targets = layers(5, 4, 3), normal(7, 3)
     W, c = layers(5, 3)[0]
-    same(
-        jmc.layer_loss_grad(W, c, X, targets),
-        jax.grad(lambda W, c: jnp.mean((jax.nn.relu(X @ W.T + c[None]) - targets) ** 2), (0, 1))(W, c),
-    )
-    same(
-        jmc.layer_loss_grad(W, c, X, labels, jmc.identity, jmc.softmax_cross_entropy_with_labels),
-        jax.grad(lambda W, c: -jax.nn.log_softmax(X @ W.T + c[None])[jnp.arange(7), labels].mean(), (0, 1))(W, c),
-    )
+
+    def by_jax(W, c):
+        z = X @ W.T + c[None]
+        return jnp.mean((jax.nn.relu(z) - targets) ** 2), -jax.nn.log_softmax(z)[jnp.arange(7), labels].mean()
+
+    jacobian = jax.jit(jax.jacrev(by_jax, (0, 1)))(W, c)
+    same(jmc.layer_loss_grad(W, c, X, targets), jacobian[0])
+    entropy = jmc.layer_loss_grad(W, c, X, labels, jmc.identity, jmc.softmax_cross_entropy_with_labels)
+    same(entropy, jacobian[1])
     closed = jmc.network_loss_grad(params, X, targets, jmc.tanh)
-    same(closed, jax.grad(lambda p: jnp.mean((jmc.network(p, X, jmc.tanh) - targets) ** 2))(params))
+    same(closed, jax.jit(jax.grad(lambda p: jnp.mean((jmc.network(p, X, jmc.tanh) - targets) ** 2)))(params))
     stacked = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
     per_net = jax.vmap(jmc.network_loss_grad, (0, None, None))(stacked, X, targets)
     same(jax.tree.map(lambda g: g[0], per_net), jmc.network_loss_grad(params, X, targets))
@@ -197,7 +203,7 @@ def test_anything_goes_where_nothing_is_differentiated():
         scale = jax.lax.scan(lambda c, x: (c + jnp.exp(x), None), 0.0, jnp.sort(x))[0]
         return scale * jmc.l2(w)
 
-    same(jmc.grad(f)(w, y), jax.grad(f)(w, y))
+    agree(f, w, y)
 
 
 @pytest.mark.parametrize(
@@ -234,14 +240,14 @@ def test_random_compositions(data):
     n, d = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
     steps = data.draw(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=6))
     with jax.enable_x64(True):
-        x, W = jax.random.normal(key, (n, d), float), jax.random.normal(key, (d, d), float)
+        x, W = normal(n, d, dtype="float64"), normal(d, d, dtype="float64")
 
         def f(x, W):
             for step in steps:
                 x = STEPS[step](x, W)
             return jnp.sum(x * jnp.arange(1.0, x.size + 1).reshape(x.shape))
 
-        same(jax.jit(jmc.grad(f, (0, 1)))(x, W), jax.jit(jax.grad(f, (0, 1)))(x, W), rtol=1e-9, atol=1e-9)
+        agree(f, x, W, argnums=(0, 1), rtol=1e-9, atol=1e-9)
 
 
 STEPS = {

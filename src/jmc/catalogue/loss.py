@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jmc.catalogue.activation import log1p_exp
@@ -69,7 +70,7 @@ def _beyond(a: jax.Array, y: jax.Array, delta: jax.Array) -> jax.Array:
         "delta": lambda u, _, a, y, delta: (u / max(a.size, 1)) * jnp.sum(_beyond(a, y, delta)),
     },
     source="Huber (1964): ∂/∂r = clip(r, −δ, δ)",
-    domain={"delta": lambda key, shape, _: jax.random.uniform(key, shape, minval=0.3, maxval=1.5)},
+    domain={"delta": lambda rng, shape, _: rng.uniform(0.3, 1.5, shape)},
 )
 def huber(
     prediction: Float[Array, "*n"],
@@ -86,8 +87,8 @@ def huber(
     return jnp.mean(jnp.where(size <= delta, jnp.square(residual) / 2, delta * (size - delta / 2)))
 
 
-def _unit_interval(key: jax.Array, shape: tuple[int, ...], _: Mapping) -> jax.Array:
-    return jax.random.uniform(key, shape)
+def _unit_interval(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.ndarray:
+    return rng.uniform(size=shape)
 
 
 @rule(
@@ -153,7 +154,7 @@ def softmax_cross_entropy(logits: Float[Array, "*n k"], target: Float[Array, "*n
     vjp={"logits": lambda u, _, x, y: _per_example(u, x) * _softmax_minus_label(x, y)},
     source="ℓ = logsumexp(x) − x_y, ∂ℓ/∂x = softmax(x) − e_y",
     analytic=True,
-    domain={"labels": lambda key, shape, sizes: jax.random.randint(key, shape, 0, sizes["k"])},
+    domain={"labels": lambda rng, shape, sizes: rng.integers(sizes["k"], size=shape, dtype=np.int32)},
 )
 def softmax_cross_entropy_with_labels(logits: Float[Array, "*n k"], labels: Int[Array, "*n"]) -> Float[Array, ""]:
     """(1/N) Σ_i −ln softmax(x_i)_{y_i} from logits x (*n, k) and integer labels y (*n), 0 ≤ y < k.
@@ -188,8 +189,8 @@ def _softmax_minus_label(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(hot, -jnp.sum(others, axis=-1, keepdims=True), others)
 
 
-def _signs(key: jax.Array, shape: tuple[int, ...], _: Mapping) -> jax.Array:
-    return jax.random.rademacher(key, shape, float)
+def _signs(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.ndarray:
+    return rng.choice([-1.0, 1.0], shape)
 
 
 @rule(

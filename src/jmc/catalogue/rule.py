@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jmc.catalogue import marker
 from jmc.catalogue.signature import Parameter, checked, parameters
 
 P = ParamSpec("P")
 Vjp = Callable[..., jax.Array]
-Draw = Callable[[jax.Array, tuple[int, ...], Mapping[str, Any]], jax.Array]
+Draw = Callable[[np.random.Generator, tuple[int, ...], Mapping[str, Any]], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +44,7 @@ class Rule:
         source: where the formula comes from (section, equation).
         kinks: where the derivative is a convention, and which one is taken.
         analytic: the primal is complex-analytic as it is written, so that a complex step may check it.
-        domain: how to draw an argument that is not a plain normal one: ``(key, shape, sizes) -> array``.
+        domain: how to draw an argument that is not a plain normal one: ``(rng, shape, sizes) -> array``.
     """
 
     name: str
@@ -67,14 +69,13 @@ class Rule:
             raise TypeError(f"`{self.parameters[argument].name}` of {self.name} is an integer argument")
         return formula(cotangent, value, *args)
 
-    def sample(self, key: jax.Array, sizes: Mapping[str, Any], dtype: Any) -> list[jax.Array]:
+    def sample(self, rng: np.random.Generator, sizes: Mapping[str, Any], dtype: Any) -> list[jax.Array]:
         """Arguments from the rule's domain; ``sizes`` gives each axis, ``{"d": 5, "*n": (2, 3)}``."""
-        keys = jax.random.split(key, len(self.parameters))
         drawn = []
-        for parameter, subkey in zip(self.parameters, keys, strict=True):
-            draw = self.domain.get(parameter.name, lambda key, shape, _: jax.random.normal(key, shape))
-            array = draw(subkey, parameter.shape(sizes), sizes)
-            drawn.append(array.astype(dtype) if parameter.real else array)
+        for parameter in self.parameters:
+            draw = self.domain.get(parameter.name, lambda rng, shape, _: rng.normal(size=shape))
+            array = np.asarray(draw(rng, parameter.shape(sizes), sizes))
+            drawn.append(jnp.asarray(array.astype(dtype) if parameter.real else array))
         return drawn
 
 

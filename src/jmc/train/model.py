@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jmc.catalogue import activation as activations
@@ -18,19 +19,19 @@ Predict = Callable[[Params, jax.Array], jax.Array]
 Objective = Callable[[Params, jax.Array, jax.Array], jax.Array]
 
 
-def initial(problem: Problem, key: jax.Array) -> Params:
+def initial(problem: Problem) -> Params:
     """Parameters to start from: normal weights of variance 2/d (relu) or 1/d, biases 0, in ``train.dtype``.
 
-    They are drawn in float32 whatever the dtype, so that a seed means one starting point.
+    A seed means one starting point: it is drawn on the host, in float32 whatever the dtype.
     """
+    rng = np.random.default_rng(problem.config.train.seed)
     params = {}
-    for i, (name, shape) in enumerate(problem.shapes.items()):
-        values = jnp.zeros(shape, jnp.float32)
+    for name, shape in problem.shapes.items():
+        values = np.zeros(shape, np.float32)
         if name.lower().startswith("w"):
             gain = 2.0 if _rectified(problem, name) else 1.0
-            deviation = (gain / shape[-1]) ** 0.5
-            values = deviation * jax.random.normal(jax.random.fold_in(key, i), shape, jnp.float32)
-        params[name] = values.astype(problem.config.train.dtype)
+            values = rng.standard_normal(shape, np.float32) * np.float32((gain / shape[-1]) ** 0.5)
+        params[name] = jnp.asarray(values, problem.config.train.dtype)
     return params
 
 

@@ -89,7 +89,6 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
     evaluator = Evaluator(problem)
     training = evaluator.arrays(data.X_train, data.y_train)
     validation = evaluator.arrays(data.X_valid, data.y_valid) if len(data.y_valid) else None
-    model_key, batch_key = jax.random.split(jax.random.key(config.train.seed))
     rate = optimizer.schedule(config.optimizer, problem.steps)
     rows: list[dict[str, Any]] = []
 
@@ -114,8 +113,8 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
             objective(problem),
             optimizer.build(config.optimizer, problem.steps),
             config.train.gradient,
-            Batches(batch_key, problem.examples, problem.batch_size),
-            initial(problem, model_key),
+            Batches(jax.random.key(config.train.seed), problem.examples, problem.batch_size),
+            initial(problem),
             *training,
             steps=problem.steps,
             length=problem.chunk,
@@ -140,7 +139,7 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
         "dtype": config.train.dtype,
         "gradient": config.train.gradient,
         "seed": config.train.seed,
-        "device": f"{device.platform} · {device.device_kind} · {os.cpu_count()} CPU cores",
+        "device": _device_name(device),
         "versions": {"jmc": version("jmc"), "python": platform.python_version()}
         | {package: version(package) for package in _VERSIONS},
         "run_dir": str(record.directory),
@@ -176,6 +175,11 @@ def _host(params: dict[str, Any]) -> dict[str, Any]:
 
     arrays = {name: np.asarray(array) for name, array in params.items()}
     return {name: a if a.dtype.kind == "f" else a.astype(np.float32) for name, a in arrays.items()}
+
+
+def _device_name(device: Any) -> str:
+    kind = platform.processor() or platform.machine() if device.platform == "cpu" else device.device_kind
+    return f"{device.platform.upper()} {kind}, {os.cpu_count()} host cores"
 
 
 def _headline(problem: Problem) -> str:
