@@ -48,7 +48,7 @@ class Batches:
             return None
 
         def draw(step: jax.Array) -> jax.Array:
-            bits = jax.random.bits(jax.random.fold_in(self.key, step), (size,))
+            bits = jax.random.bits(jax.random.fold_in(self.key, step), (size,), "uint32")  # whatever the dtype
             return (bits % jnp.uint32(self.examples)).astype(jnp.int32)
 
         return jax.vmap(draw)(steps)
@@ -117,8 +117,8 @@ def train(
     """Take ``steps`` steps in chunks of ``length``.
 
     After each chunk ``on_chunk(step, params, loss, seconds)`` gets the number of steps done, the parameters, the
-    mean of the chunk's batch losses and the seconds spent in steps so far; ``training_loss`` says at the end whether
-    the last step was a good one.
+    mean of the chunk's batch losses and the seconds spent in steps so far, in a chunk that diverges as of its last
+    good step; ``training_loss`` says at the end whether the last step was a good one.
     """
     state = jax.tree.map(jnp.copy, State(params, optimizer.init(params), jnp.asarray(True)))
     began = time.perf_counter()
@@ -143,11 +143,15 @@ def train(
         starts.append((done, jax.tree.map(jnp.copy, state)))
         began = time.perf_counter()
         state, losses = chunk(state, jnp.int32(done), jnp.int32(steps), X, y)
-        losses = np.asarray(losses[: steps - done], np.float64)
+        losses = np.asarray(losses, np.float64)[: steps - done]
         run_seconds += time.perf_counter() - began
         broken = np.flatnonzero(~np.isfinite(losses))
         if broken.size:
-            return outcome(done + int(broken[0]))
+            good = losses[: broken[0]]
+            ended = outcome(done + good.size)
+            if ended.steps > done:
+                on_chunk(ended.steps, ended.params, float(good.mean()), run_seconds)
+            return ended
         done += losses.size
         on_chunk(done, state.params, float(losses.mean()), run_seconds)
     return outcome(None if np.isfinite(training_loss(state.params)) else done)

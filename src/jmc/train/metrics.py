@@ -11,13 +11,14 @@ def metrics(task: str, y: Shaped[np.ndarray, " N"], prediction: Shaped[np.ndarra
 
 def regression(y: Float[np.ndarray, " N"], prediction: Float[np.ndarray, " N"]) -> dict[str, float]:
     """R² = 1 − Σ(y − a)²/Σ(y − ȳ)², nan where all targets are equal; RMSE; MAE."""
-    residual = y - prediction
-    squares, spread = np.sum(residual**2), np.sum((y - np.mean(y)) ** 2)
-    return {
-        "r2": float(1 - squares / spread) if spread > 0 else float("nan"),
-        "rmse": float(np.sqrt(np.mean(residual**2))),
-        "mae": float(np.mean(np.abs(residual))),
-    }
+    with np.errstate(over="ignore", invalid="ignore"):  # the predictions of a model that diverges
+        residual = y - prediction
+        squares, spread = np.sum(residual**2), np.sum((y - np.mean(y)) ** 2)
+        return {
+            "r2": float(1 - squares / spread) if spread > 0 else float("nan"),
+            "rmse": float(np.sqrt(np.mean(residual**2))),
+            "mae": float(np.mean(np.abs(residual))),
+        }
 
 
 def classification(y: Int[np.ndarray, " N"], prediction: Int[np.ndarray, " N"]) -> dict[str, float]:

@@ -1,21 +1,26 @@
 """The optimizer of a config, from optax."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import jax
 import optax
 
 from jmc.train.schema import OptimizerConfig
 
 
 def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """The learning rate at each step: constant or a half cosine down to 0, after a linear warm-up from 0."""
+    """The learning rate after each number of steps: constant or a half cosine down to 0, after a linear warm-up from 0."""
     peak, warmup = config.learning_rate, config.warmup_steps
     main = (
         optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
         if config.schedule == "cosine"
         else optax.constant_schedule(peak)
     )
-    if not warmup:
-        return main
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+    if warmup:
+        main = optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+    return _promoting(main)
 
 
 def build(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
@@ -31,4 +36,17 @@ def build(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
             moves = optax.adam(rate, config.beta1, config.beta2, config.epsilon)
         case "adamw":
             moves = optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay)
-    return moves if config.clip_norm is None else optax.chain(optax.clip_by_global_norm(config.clip_norm), moves)
+    if config.clip_norm is not None:
+        moves = optax.chain(optax.clip_by_global_norm(config.clip_norm), moves)
+    return optax.GradientTransformation(moves.init, _promoting(moves.update))
+
+
+def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """optax multiplies its integer step count with floats, which a user's strict promotion forbids."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*args, **kwargs)
+
+    return call

@@ -14,6 +14,11 @@ Encoding = Literal["value", "labels", "zero_one", "signs", "one_hot"]
 
 MAX_STEPS = 10**9
 _ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
+_LARGEST = {
+    "float32": float(np.finfo(np.float32).max),
+    "float64": float(np.finfo(np.float64).max),
+    "bfloat16": 255 * 2.0**120,
+}
 _SLOTS = {
     "sgd": 0,
     "momentum": 1,
@@ -98,13 +103,14 @@ class Problem:
     @property
     def bytes(self) -> int:
         """An estimate of what training holds at once: parameters, gradients, optimizer state and two copies to
-        return to, the data and a batch's activations.
+        return to, the data, a batch's activations and a chunk's losses and draws.
         """
         item = _ITEM_BYTES[self.config.train.dtype]
         state = self.parameters * (1 + _SLOTS[self.config.optimizer.kind])
         data = (self.data.X_train.size + self.data.X_valid.size) + self.examples * (self.outputs or 1)
         activations = 2 * max(self.batch_size or 0, self.examples) * sum(self.widths)
-        return item * (3 * state + self.parameters + data + activations)
+        draws = 4 * self.chunk * (self.batch_size or 0)
+        return item * (3 * state + self.parameters + data + activations + self.chunk) + draws
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Targets of the data set as the loss reads them: float64 values, or int32 labels."""
@@ -172,8 +178,32 @@ def bind(config: Config, data: Dataset) -> Problem:
         raise DataError(f"{what} must have two classes to tell apart, but got {classes}, of `{data.target_name}`")
     hidden = config.model.widths if kind == "network" else []
     problem = Problem(config, data, encoding, outputs, (data.n_features, *hidden, outputs or 1))
-    if problem.steps > MAX_STEPS:
-        raise DataError(
-            f"`train.epochs` must give at most {MAX_STEPS:,} steps, but {config.train.epochs:,} give {problem.steps:,}"
-        )
+    _check_steps(problem)
+    _check_range(problem)
     return problem
+
+
+def _check_steps(problem: Problem) -> None:
+    train, warmup = problem.config.train, problem.config.optimizer.warmup_steps
+    if problem.steps > MAX_STEPS:
+        key = "train.steps" if train.epochs is None else "train.epochs"
+        raise DataError(f"`{key}` must give at most {MAX_STEPS:,} steps, but got {problem.steps:,}")
+    if warmup >= problem.steps:
+        raise DataError(
+            f"`optimizer.warmup_steps` must be less than the {problem.steps:,} steps that `train.epochs` gives, "
+            f"but got {warmup:,}"
+        )
+
+
+def _check_range(problem: Problem) -> None:
+    """Raises DataError for a column with a number that is finite in the data but not in ``train.dtype``."""
+    data, dtype = problem.data, problem.config.train.dtype
+    columns = dict(zip(data.feature_names, np.concatenate([data.X_train, data.X_valid]).T, strict=True))
+    columns[data.target_name] = np.concatenate([data.y_train, data.y_valid])
+    for name, column in columns.items():
+        largest = float(np.max(np.abs(column)))
+        if largest > _LARGEST[dtype]:
+            raise DataError(
+                f"`{name}` must hold numbers of at most {_LARGEST[dtype]:.3g} to be read as {dtype}, "
+                f"but got {largest:.3g}; scale it, or set `train.dtype` to float64"
+            )

@@ -53,6 +53,9 @@ class Record:
     def result(self, result: Mapping[str, Any]) -> None:
         self._write("result.json", lambda file: file.write((to_json(result, indent=2) + "\n").encode()))
 
+    def report(self, page: str) -> None:
+        self._write("report.html", lambda file: file.write(page.encode()))
+
     def close(self) -> None:
         self._metrics.close()
 

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,20 +40,6 @@ class Plate:
 
     svg: "Markup"
     caption: str
-
-
-def write(
-    path: Path,
-    *,
-    name: str,
-    config_toml: str,
-    rows: Sequence[Mapping[str, Any]],
-    result: Mapping[str, Any],
-    evaluation: "Evaluation",
-) -> None:
-    """Write the page to ``path``; the arguments are those of `render`. Raises OSError."""
-    page = render(name=name, config_toml=config_toml, rows=rows, result=result, evaluation=evaluation)
-    path.write_text(page, encoding="utf-8", newline="\n")
 
 
 def render(

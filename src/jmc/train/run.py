@@ -61,8 +61,9 @@ def _check_memory(problem: Problem) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if problem.bytes > memory:
         raise DataError(
-            f"`model.widths`, data and batch must fit into memory, {_bytes(memory)}, but got {problem.parameters:,} "
-            f"parameters, which with their training need about {_bytes(problem.bytes)}"
+            f"`model.widths`, `train.batch_size` and the steps between two rows must fit into memory, "
+            f"{_bytes(memory)}, but got {problem.parameters:,} parameters, which with their training need about "
+            f"{_bytes(problem.bytes)}"
         )
 
 
@@ -83,7 +84,7 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
     from jmc.train.evaluation import Evaluator, evaluate
     from jmc.train.loop import Batches, Params, train
     from jmc.train.model import initial, objective
-    from jmc.train.report import write
+    from jmc.train.report import render
 
     config, data = problem.config, problem.data
     evaluator = Evaluator(problem)
@@ -101,9 +102,9 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
         row |= {"learning_rate": float(np.asarray(rate(step))), "seconds": seconds, "steps_per_second": step / seconds}
         rows.append(row)
         record.metrics(row)
-        every = config.checkpoint.every_steps
-        if every and step % every == 0:
-            record.checkpoint(step, _host(params), config.checkpoint.keep)
+        every, host = config.checkpoint.every_steps, _host(params)
+        if every and step % every == 0 and all(np.isfinite(array).all() for array in host.values()):
+            record.checkpoint(step, host, config.checkpoint.keep)
         advance(row)
 
     load_seconds = time.perf_counter() - began
@@ -158,13 +159,8 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
     }
     result["timings"]["total_seconds"] = time.perf_counter() - began
     record.result(result)
-    write(
-        record.directory / "report.html",
-        name=config.name,
-        config_toml=to_toml(config),
-        rows=rows,
-        result=result,
-        evaluation=evaluation,
+    record.report(
+        render(name=config.name, config_toml=to_toml(config), rows=rows, result=result, evaluation=evaluation)
     )
     return result
 
