@@ -26,7 +26,7 @@ install: .venv/run.stamp
 
 .venv/pyvenv.cfg:
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || { \
-	  echo "jmc needs Python 3.11 or newer, but found: $$(python3 --version 2>&1). Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	  echo "jmc needs Python 3.11 or newer, but found: $$("$(or $(PYTHON),python3)" --version 2>&1). Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "jmc needs the venv module of $$("$(PYTHON)" --version). On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@rm -rf .venv

@@ -23,8 +23,8 @@ _HOME = {
         "softmax_cross_entropy_with_labels",
     ),
     "catalogue.network": ("layer", "network"),
-    "catalogue.neuron": ("neuron", "neuron_grad", "neuron_loss", "neuron_loss_grad"),
-    "differentiate.entry": ("layer_loss_grad", "network_loss_grad"),
+    "catalogue.neuron": ("neuron", "neuron_loss"),
+    "differentiate.entry": ("layer_loss_grad", "network_loss_grad", "neuron_grad", "neuron_loss_grad"),
     "differentiate.gradient": ("grad", "value_and_grad"),
     "differentiate.reverse": ("NoClosedForm",),
 }
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
         softmax_cross_entropy_with_labels,
     )
     from jmc.catalogue.network import layer, network
-    from jmc.catalogue.neuron import neuron, neuron_grad, neuron_loss, neuron_loss_grad
-    from jmc.differentiate.entry import layer_loss_grad, network_loss_grad
+    from jmc.catalogue.neuron import neuron, neuron_loss
+    from jmc.differentiate.entry import layer_loss_grad, network_loss_grad, neuron_grad, neuron_loss_grad
     from jmc.differentiate.gradient import grad, value_and_grad
     from jmc.differentiate.reverse import NoClosedForm
 

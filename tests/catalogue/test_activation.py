@@ -81,3 +81,12 @@ def test_softmax_of_huge_and_tied_logits():
     u = jnp.array([1.0, 0, 0])
     gradient = jmc.grad(lambda x: jnp.sum(jmc.softmax(x)[0] * u))(x)
     np.testing.assert_allclose(gradient, [[0.25, -0.25, 0], [0, 0, 0]])
+
+
+def test_softmax_vjp_is_exact_in_the_tails(x64):
+    for x in ([40.0, 0.0], [-40.0, 0.0], [1e3, -1e3]):
+        gradient = jmc.grad(lambda x: jnp.sum(jmc.softmax(x) * jnp.array([1.0, 2.0])))(jnp.array(x))
+        with mpmath.workdps(60):
+            tail = mpmath.exp(-abs(mpmath.mpf(x[0]) - x[1]))
+            p = float(tail / (1 + tail) ** 2)
+        np.testing.assert_allclose(gradient, [-p, p], rtol=1e-14, atol=1e-300)

@@ -12,8 +12,8 @@ w, b, x, X, y = jnp.ones(5), jnp.float32(1), jnp.ones(5), jnp.ones((7, 5)), jnp.
     ("call", "message"),
     [
         (lambda: jmc.neuron(w, b, X.T), r"`x` of neuron must have shape \(\*n d\) with d = 5 as in `w`, but got shape \(5, 7\)"),
-        (lambda: jmc.neuron(X, b, x), r"`w` of neuron must have 1 axes, \(d\), but got shape \(7, 5\)"),
-        (lambda: jmc.neuron(w, b, b), r"`x` of neuron must have at least 1 axes, \(\*n d\), but got shape \(\)"),
+        (lambda: jmc.neuron(X, b, x), r"`w` of neuron must have 1 axis, \(d\), but got shape \(7, 5\)"),
+        (lambda: jmc.neuron(w, b, b), r"`x` of neuron must have at least 1 axis, \(\*n d\), but got shape \(\)"),
         (lambda: jmc.affine(X, w, x), r"`b` of affine must have shape \(\*m\) with \*m = \(7,\) as in `w`"),
         (lambda: jmc.neuron_loss(w, b, X, y[:3]), r"`y` of neuron_loss must have shape \(N\) with N = 7 as in `X`"),
         (lambda: jmc.neuron_loss_grad(w, b, X, y[:3]), r"`y` of neuron_loss must have shape \(N\)"),
@@ -50,7 +50,7 @@ def test_dtype_errors_name_the_argument(call, message):
 
 def test_python_scalars_and_numpy_arrays_take_the_others_dtype():
     assert jmc.neuron(w.astype("bfloat16"), 0.5, x.astype("bfloat16")).dtype == "bfloat16"
-    assert jmc.neuron(w, 1, x) == 6
+    assert jmc.neuron(w, 1, x) == jax.jit(jmc.neuron)(w, 1, x) == 6
     assert jmc.neuron(np.ones(5, np.float32), np.float32(1), np.ones(5, np.float32)) == 6
     assert jmc.huber(jnp.float32(3), jnp.float32(0), delta=2) == 4
     assert jmc.relu(2.5) == 2.5

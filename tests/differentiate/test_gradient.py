@@ -1,5 +1,7 @@
 """`jmc.grad` and `jmc.value_and_grad`: JAX's signatures, and JAX's values for compositions of jmc's functions."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -215,7 +217,18 @@ def test_anything_goes_where_nothing_is_differentiated():
         (lambda: jmc.grad(jmc.l2, has_aux=True)(w), TypeError, r"must return a pair \(value, aux\) with has_aux"),
         (lambda: jmc.grad(lambda x: x * 1.0)(3), TypeError, "must name real floating-point arguments, but got int"),
         (lambda: jmc.grad(jmc.l2)("w"), TypeError, "must name real floating-point arguments, but got str"),
-        (lambda: jmc.grad(jmc.l2, 1)(w), ValueError, "`argnums` must be below the number of positional arguments, 1, but got 1"),
+        (lambda: jmc.grad(jmc.l2, 1)(w), ValueError, "`argnums` must be below the number of arguments passed by position, 1, but got 1"),
+        (lambda: jmc.grad(jmc.l2)(w=w), ValueError, "passed by position, 0, but got 0"),
+        (lambda: jmc.grad(jmc.mean_squared_error, (0, 0))(y, y), ValueError, r"several distinct ones, but got \(0, 0\)"),
+        (lambda: jmc.grad(jmc.mean_squared_error, (1, -1))(y, y), ValueError, r"several distinct ones, but got \(1, -1\)"),
+        (lambda: jmc.grad(jmc.l2, ())(w), ValueError, "must name one argument"),
+        (lambda: jmc.grad(lambda w: [jmc.l2(w)])(w), TypeError, "must return one scalar, but got a list"),
+        (lambda: jmc.grad(lambda w: ((jmc.l2(w), w), w), has_aux=True)(w), TypeError, "must return one scalar, but got a tuple"),
+        (lambda: jmc.grad(lambda w: (None, w), has_aux=True)(w), TypeError, "must return one scalar, but got None"),
+        (lambda: jmc.network([(X, y, y)], X), TypeError, r"`params` must be a sequence of pairs \(W, b\)"),
+        (lambda: jmc.network({"W": X}, X), TypeError, r"`params` must be a sequence of pairs \(W, b\)"),
+        (lambda: jmc.network(layers(5, 3) + layers(2, 1), X), ValueError, r"`params\[1\]` must have a W of shape \(m, 3\)"),
+        (lambda: jmc.network(layers(5, 3, 3, 3, 3, 3), X, "relu"), TypeError, "`activation` must be a function or a sequence of functions"),
         (lambda: jmc.grad(jmc.l2, "0"), TypeError, "`argnums` must be an integer or a sequence of integers, but got '0'"),
         (lambda: jmc.grad(jmc.l2, (0, 0.5)), TypeError, "`argnums` must be an integer or a sequence of integers"),
         (lambda: jmc.grad(3), TypeError, "`f` must be callable, but got int"),
@@ -224,6 +237,54 @@ def test_anything_goes_where_nothing_is_differentiated():
 def test_errors_say_what_is_required(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_python_number_stays_one_in_a_loop():
+    low = [array.astype("bfloat16") for array in (w, X, y)]
+    scalar = 0.3
+    for _ in range(3):
+        scalar = scalar - 0.1 * jmc.grad(jmc.neuron_loss, 1)(low[0], scalar, *low[1:])
+    assert jax.typeof(jmc.grad(jmc.relu)(1.0)).weak_type
+
+
+def test_half_precision_counts_many_examples():
+    a = jnp.ones(70000, "float16")
+    assert jnp.all(jmc.grad(jmc.mean_squared_error)(a, 0 * a) > 0)
+
+
+def test_under_shard_map_a_replicated_argument_collects_from_every_device():
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    P = jax.sharding.PartitionSpec
+
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("i"), P("i")), out_specs=P())
+    def both(w, X, y):
+        return jmc.grad(jmc.neuron_loss)(w, 0.3, X, y), jax.grad(jmc.neuron_loss)(w, 0.3, X, y)
+
+    same(*jax.jit(both)(w, X, y))
+
+
+def test_aux_leaks_no_tracer():
+    with jax.checking_leaks():
+        jmc.grad(lambda w: (jmc.l2(w), {"twice": 2 * w, "name": "aux"}), has_aux=True)(w)
+
+
+def test_second_derivatives_are_jaxs_of_the_closed_form():
+    def f(w):
+        return jmc.l2(jmc.tanh(jmc.affine(w, b, X)))
+
+    hessian, twice = jax.jit(lambda w: (jax.hessian(f)(w), jax.jacfwd(jmc.grad(f))(w)))(w)
+    np.testing.assert_allclose(twice, hessian, rtol=1e-4, atol=1e-5)
+
+
+def test_matmul_precision_goes_along():
+    def f(w):
+        with jax.default_matmul_precision("highest"):
+            return jmc.l2(jmc.affine(w, jnp.zeros(5), X))
+
+    for program in (f, jmc.grad(f), jax.grad(f)):
+        text = jax.jit(program).lower(normal(5, 5)).as_text()
+        assert "HIGHEST" in text
+        assert "DEFAULT" not in text
 
 
 def test_no_recompilation():

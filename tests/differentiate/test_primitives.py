@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from draws import normal
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import primitives as p
 
 import jmc
 from jmc.differentiate import primitives
-from jmc.differentiate.primitives import PRIMITIVES
+from jmc.differentiate.primitives import PRIMITIVES, SEVERAL_RESULTS
 
 A, B, V = normal(2, 3, 5), normal(2, 3, 5, seed=1), normal(5)
 
@@ -50,6 +51,12 @@ CASES = {
     "slice of nothing": (lambda x, y: jnp.sum(x[:, 3:3]) + y, A, B),
     "concatenate": (lambda x, y: jnp.concatenate([x, y, 2 * x], 1) ** 2, A, B),
     "stack": (lambda x, y: jnp.stack([x, y, x * y], 2) ** 2, A, B),
+    "pad": (lambda x, y: lax.pad(x, y[0], [(1, 0, 0), (0, 2, 1), (-1, -1, 0)]) ** 2, A, V),
+    "pad with holes and a negative edge": (lambda x, y: lax.pad(x, y[0], [(-2, 3, 2)]) ** 2, jnp.arange(7.0), V),
+    "split": (lambda x, y: jnp.split(x, [2, 3], axis=2)[0] * jnp.split(y, [2, 3], axis=2)[2], A, B),
+    "unstack": (lambda x, y: sum(row * i for i, row in enumerate(x)) + list(y)[1], A[0], B[0]),
+    "device_put of several": (lambda x, y: jnp.add(*jax.device_put((2 * x, x * y))), A, B),
+    "name": (lambda x, y: checkpoint_name(x * y, "product") ** 2, A, B),
     "dot of vectors": (lambda x, y: x @ y, V, 2 * V),
     "dot of matrix and vector": (lambda x, y: x @ y, A, V),
     "dot_general": (dot(((2,), (2,)), ((0,), (0,))), A, B),
@@ -83,7 +90,7 @@ def equations(jaxpr):
 
 def test_every_primitive_of_the_table_has_a_case():
     used = {q for f, x, y in CASES.values() for q in equations(jax.make_jaxpr(f)(x, y).jaxpr)}
-    assert not set(PRIMITIVES) - used
+    assert not {*PRIMITIVES, *SEVERAL_RESULTS} - used
 
 
 def test_stack_is_a_primitive_of_its_own():
@@ -104,3 +111,9 @@ def test_nested_programs_are_where_they_are_looked_for(f, name, key):
     assert eqn.primitive.name == name
     assert eqn.params[key].eqns
     assert isinstance(eqn.primitive.get_bind_params(eqn.params), dict)
+
+
+def test_constants_of_a_nested_program_are_found():
+    weights = np.arange(5.0, dtype="float32")
+    gradient = jmc.grad(lambda x: jax.jit(lambda x: jnp.sum(x * jnp.asarray(weights)) + jnp.sum(x * V))(x))(V)
+    np.testing.assert_allclose(gradient, weights + V, rtol=1e-6)

@@ -22,7 +22,7 @@ def identity(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
 
 @elementwise(
-    derivative=lambda x: jnp.where(x > 0, 1.0, 0.0).astype(x.dtype),
+    derivative=lambda x: jnp.where(x <= 0, 0.0, 1.0).astype(x.dtype),
     source=f"{ARTICLE}, §5: ∂max(0, z)/∂z = 0 for z ≤ 0, 1 for z > 0",
     kinks="x = 0, where relu′(0) = 0",
 )
@@ -94,6 +94,9 @@ def gelu(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
 
 def _softmax_vjp(u: jax.Array, p: jax.Array, _: jax.Array) -> jax.Array:
+    # p ⊙ (u − ⟨u, p⟩) takes any constant off u unchanged; u_a, a the largest p, leaves nothing that cancels
+    largest = p == jnp.max(p, axis=-1, keepdims=True, initial=0)
+    u = u - jnp.max(jnp.where(largest, u, -jnp.inf), axis=-1, keepdims=True, initial=-jnp.inf)
     return p * (u - jnp.sum(u * p, axis=-1, keepdims=True))
 
 

@@ -3,6 +3,7 @@
 Every formula is that of one entry, times 1/N; the mean over nothing is nan, with a gradient of size 0.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import jax
@@ -16,11 +17,13 @@ from jmc.catalogue.rule import Vjp, rule
 logistic = jax.lax.logistic
 
 
-def _mean(partial: Callable[..., jax.Array]) -> Vjp:
-    """The vjp of a mean of entries from the partial derivative of one entry."""
+def _mean(partial: Callable[..., jax.Array], class_axes: int = 0) -> Vjp:
+    """The vjp of a mean of ℓ from ∂ℓ, over the entries, or over the examples if ℓ takes a whole axis of classes."""
 
     def vjp(u: jax.Array, _: jax.Array, *args: jax.Array) -> jax.Array:
-        return (u / max(args[0].size, 1)) * partial(*args)
+        x = args[0]
+        # 1/N is a number before it is an array: in float16 N itself may be infinite
+        return u * (1 / max(math.prod(x.shape[: x.ndim - class_axes]), 1)) * partial(*args)
 
     return vjp
 
@@ -67,7 +70,7 @@ def _beyond(a: jax.Array, y: jax.Array, delta: jax.Array) -> jax.Array:
     vjp={
         "prediction": _mean(lambda a, y, delta: jnp.clip(a - y, -delta, delta)),
         "target": _mean(lambda a, y, delta: jnp.clip(y - a, -delta, delta)),
-        "delta": lambda u, _, a, y, delta: (u / max(a.size, 1)) * jnp.sum(_beyond(a, y, delta)),
+        "delta": _mean(lambda a, y, delta: jnp.sum(_beyond(a, y, delta))),
     },
     source="Huber (1964): ∂/∂r = clip(r, −δ, δ)",
     domain={"delta": lambda rng, shape, _: rng.uniform(0.3, 1.5, shape)},
@@ -122,8 +125,9 @@ def _shifted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _one_hot(labels: jax.Array, classes: int) -> jax.Array:
-    """Boolean, (*n, k)."""
-    return labels[..., None] == jnp.arange(classes, dtype=labels.dtype).reshape((1,) * labels.ndim + (-1,))
+    """Boolean, (*n, k); no row is true anywhere for a label outside the classes."""
+    # int32, since labels of a narrower type could not count the classes
+    return labels.astype("int32")[..., None] == jnp.arange(classes, dtype="int32").reshape((1,) * labels.ndim + (-1,))
 
 
 def _log_softmax(x: jax.Array) -> jax.Array:
@@ -133,8 +137,8 @@ def _log_softmax(x: jax.Array) -> jax.Array:
 
 @rule(
     vjp={
-        "logits": lambda u, _, x, t: _per_example(u, x) * _softmax_minus_target(x, t),
-        "target": lambda u, _, x, t: _per_example(u, x) * -_log_softmax(x),
+        "logits": _mean(lambda x, t: _softmax_minus_target(x, t), class_axes=1),
+        "target": _mean(lambda x, t: -_log_softmax(x), class_axes=1),
     },
     source="ℓ = Σ_k t_k (logsumexp(x) − x_k), ∂ℓ/∂x = (Σ_k t_k) softmax(x) − t",
     analytic=True,
@@ -151,7 +155,7 @@ def softmax_cross_entropy(logits: Float[Array, "*n k"], target: Float[Array, "*n
 
 
 @rule(
-    vjp={"logits": lambda u, _, x, y: _per_example(u, x) * _softmax_minus_label(x, y)},
+    vjp={"logits": _mean(lambda x, y: _softmax_minus_label(x, y), class_axes=1)},
     source="ℓ = logsumexp(x) − x_y, ∂ℓ/∂x = softmax(x) − e_y",
     analytic=True,
     domain={"labels": lambda rng, shape, sizes: rng.integers(sizes["k"], size=shape, dtype=np.int32)},
@@ -160,14 +164,13 @@ def softmax_cross_entropy_with_labels(logits: Float[Array, "*n k"], labels: Int[
     """(1/N) Σ_i −ln softmax(x_i)_{y_i} from logits x (*n, k) and integer labels y (*n), 0 ≤ y < k.
 
     ∂/∂x = (softmax(x) − e_y)/N, whose entry at the label, −Σ_{k≠y} p_k, does not cancel. A label outside the
-    classes gives nan. Errors: ValueError, TypeError; exact for logits of any size.
+    classes gives nan, in the gradient too. Errors: ValueError, TypeError; exact for logits of any size.
     """
     _check_classes(logits)
     x_a, rest = _shifted(logits)
     hot = _one_hot(labels, logits.shape[-1])
     x_y = jnp.sum(jnp.where(hot, logits, 0), axis=-1)
-    known = (labels >= 0) & (labels < logits.shape[-1])
-    return jnp.mean(jnp.where(known, (x_a - x_y) + rest, jnp.nan))
+    return jnp.mean(jnp.where(jnp.any(hot, axis=-1), (x_a - x_y) + rest, jnp.nan))
 
 
 def _check_classes(logits: jax.Array) -> None:
@@ -175,18 +178,17 @@ def _check_classes(logits: jax.Array) -> None:
         raise ValueError(f"`logits` must have at least one class, but got shape {logits.shape}")
 
 
-def _per_example(u: jax.Array, x: jax.Array) -> jax.Array:
-    return u / max(x[..., 0].size, 1)
-
-
 def _softmax_minus_target(x: jax.Array, t: jax.Array) -> jax.Array:
-    return jnp.sum(t, axis=-1, keepdims=True) * jnp.exp(_log_softmax(x)) - t
+    # T p − t = (T − t) p + t (p − 1) with T = Σ t: for a one-hot t neither term cancels
+    log_p = _log_softmax(x)
+    return (jnp.sum(t, axis=-1, keepdims=True) - t) * jnp.exp(log_p) + t * jnp.expm1(log_p)
 
 
 def _softmax_minus_label(x: jax.Array, y: jax.Array) -> jax.Array:
     hot = _one_hot(y, x.shape[-1])
     others = jnp.where(hot, 0, jnp.exp(_log_softmax(x)))
-    return jnp.where(hot, -jnp.sum(others, axis=-1, keepdims=True), others)
+    known = jnp.any(hot, axis=-1, keepdims=True)
+    return jnp.where(known, jnp.where(hot, -jnp.sum(others, axis=-1, keepdims=True), others), jnp.nan)
 
 
 def _signs(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.ndarray:
@@ -195,8 +197,8 @@ def _signs(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.n
 
 @rule(
     vjp={
-        "score": _mean(lambda s, y: jnp.where(y * s < 1, -y, 0)),
-        "target": _mean(lambda s, y: jnp.where(y * s < 1, -s, 0)),
+        "score": _mean(lambda s, y: jnp.where(y * s >= 1, 0, -y)),
+        "target": _mean(lambda s, y: jnp.where(y * s >= 1, 0, -s)),
     },
     source="ℓ = max(0, 1 − y s), ∂ℓ/∂s = −y 1[y s < 1]",
     kinks="y s = 1, where the derivative is 0",

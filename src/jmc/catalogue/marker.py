@@ -21,43 +21,64 @@ primitive = Primitive("jmc_rule")
 
 
 def bind(rule: "Rule", args: Sequence[jax.Array]) -> jax.Array:
-    """The value of ``rule``'s primal at ``args``, marked as the rule's."""
-    return primitive.bind(*args, rule=rule)
+    """The value of ``rule``'s primal at ``args``, marked as the rule's.
+
+    The primal may be traced long after: the matmul precision in force now goes along.
+    """
+    return primitive.bind(*args, rule=rule, precision=jax.config.values["jax_default_matmul_precision"])
 
 
 @functools.cache
-def _jitted(rule: "Rule") -> Callable[..., jax.Array]:
-    return jax.jit(rule.primal)
+def primal(rule: "Rule", precision: str | None) -> Callable[..., jax.Array]:
+    """The rule's primal at the given default matmul precision."""
+    return at(precision, rule.primal)
+
+
+def at(precision: str | None, f: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """``f`` at the given default matmul precision."""
+    if precision is None:
+        return f
+
+    def precise(*args: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision(precision):
+            return f(*args)
+
+    return precise
+
+
+@functools.cache
+def _jitted(rule: "Rule", precision: str | None) -> Callable[..., jax.Array]:
+    return jax.jit(primal(rule, precision))
 
 
 @primitive.def_impl
-def _impl(*args: jax.Array, rule: "Rule") -> jax.Array:
-    return _jitted(rule)(*args)
+def _impl(*args: jax.Array, rule: "Rule", precision: str | None) -> jax.Array:
+    return _jitted(rule, precision)(*args)
 
 
 @primitive.def_abstract_eval
-def _abstract_eval(*avals: Any, rule: "Rule") -> Any:
+def _abstract_eval(*avals: Any, rule: "Rule", precision: str | None) -> Any:
     # Not eval_shape: it loses the axes over which a value varies inside shard_map.
-    (out,) = jax.make_jaxpr(rule.primal)(*avals).out_avals
+    (out,) = jax.make_jaxpr(primal(rule, precision))(*avals).out_avals
     return out
 
 
-def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: "Rule") -> tuple[Any, Any]:
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: "Rule", precision: str | None) -> tuple[Any, Any]:
     moving = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, ad.Zero)]
 
     def restricted(*moved: Any) -> Any:
         args = list(primals)
         for i, arg in zip(moving, moved, strict=True):
             args[i] = arg
-        return rule.primal(*args)
+        return primal(rule, precision)(*args)
 
     return jax.jvp(restricted, [primals[i] for i in moving], [tangents[i] for i in moving])
 
 
-def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule") -> tuple[Any, int]:
+def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule", precision: str | None) -> tuple[Any, int]:
     if rule.derivative is not None:
-        return bind(rule, args), axes[0]
-    return bind(_vmapped(rule, tuple(axes)), args), 0
+        return primitive.bind(*args, rule=rule, precision=precision), axes[0]
+    return primitive.bind(*args, rule=_vmapped(rule, tuple(axes)), precision=precision), 0
 
 
 @functools.cache
@@ -67,12 +88,17 @@ def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
     def vjp(i: int) -> Callable[..., jax.Array]:
         axis = axes[i]
         batched = jax.vmap(functools.partial(rule.vjp, i), (0, 0, *axes), 0 if axis is None else axis)
-        return batched if axis is not None else lambda *args: batched(*args).sum(0)
+        # one program, so that the examples' cotangents need not all exist before they are summed
+        return batched if axis is not None else jax.jit(lambda *args: batched(*args).sum(0))
 
     vjps = tuple(None if formula is None else vjp(i) for i, formula in enumerate(rule.vjps))
     return dataclasses.replace(rule, primal=jax.vmap(rule.primal, axes), vjps=vjps, derivative=None)
 
 
+def _lowered(*args: Any, rule: "Rule", precision: str | None) -> Any:
+    return primal(rule, precision)(*args)
+
+
 ad.primitive_jvps[primitive] = _jvp
 batching.primitive_batchers[primitive] = _batch
-mlir.register_lowering(primitive, mlir.lower_fun(lambda *args, rule: rule.primal(*args), multiple_results=False))
+mlir.register_lowering(primitive, mlir.lower_fun(_lowered, multiple_results=False))

@@ -1,5 +1,6 @@
 """Layers of units and networks of layers: compositions of rules, differentiated by the vector chain rule."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -49,10 +50,11 @@ def network(
     Raises:
         TypeError, ValueError: no layers, a wrong number of activations, dtypes or shapes that do not fit.
     """
-    if not params:
-        raise ValueError("`params` must have at least one layer (W, b), but got none")
+    _check_layers(params)
     hidden = len(params) - 1
     activations = [activation] * hidden if callable(activation) else list(activation)
+    if not all(map(callable, activations)):
+        raise TypeError(f"`activation` must be a function or a sequence of functions, but got {activation!r}")
     if len(activations) != hidden:
         raise ValueError(
             f"`activation` must be one function or {hidden}, one per hidden layer, but got {len(activations)}"
@@ -60,3 +62,18 @@ def network(
     for (W, b), f in zip(params, [*activations, output], strict=True):
         x = layer(W, b, x, f)
     return x
+
+
+def _check_layers(params: Layers) -> None:
+    """Each a pair, and each as wide as the next one's input; the rest is said by ``affine``."""
+    if not isinstance(params, Sequence) or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in params):
+        raise TypeError(f"`params` must be a sequence of pairs (W, b), but got {jax.tree.structure(params)}")
+    if not params:
+        raise ValueError("`params` must have at least one layer (W, b), but got none")
+    shapes = [jnp.shape(W) for W, _ in params]
+    for i, (before, after) in enumerate(itertools.pairwise(shapes), 1):
+        if len(before) == len(after) == 2 and before[0] != after[1]:
+            raise ValueError(
+                f"`params[{i}]` must have a W of shape (m, {before[0]}), since layer {i - 1} has {before[0]} units, "
+                f"but got shape {after}"
+            )

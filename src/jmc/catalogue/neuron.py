@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jmc.catalogue.rule import RULES, rule
+from jmc.catalogue.rule import rule
 
 ARTICLE = "The Matrix Calculus You Need For Deep Learning"
 
@@ -15,8 +15,8 @@ def _activation(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _active(u: jax.Array, a: jax.Array) -> jax.Array:
-    """1[z > 0] u: the cotangent of z. The unit is active exactly where its activation is positive."""
-    return jnp.where(a > 0, u, jnp.zeros_like(u))
+    """1[z > 0] u: the cotangent of z. The unit is inactive exactly where its activation is 0; nan is handed on."""
+    return jnp.where(a <= 0, jnp.zeros_like(u), u)
 
 
 @rule(
@@ -86,32 +86,3 @@ def neuron_loss(
         TypeError, ValueError: dtypes differ, or shapes do not fit; the message names the argument.
     """
     return jnp.mean(jnp.square(y - _activation(w, b, X)))
-
-
-@jax.jit
-def neuron_grad(
-    w: Float[Array, " d"], b: Float[Array, ""], x: Float[Array, " d"]
-) -> tuple[Float[Array, " d"], Float[Array, ""]]:
-    """(∂a/∂w, ∂a/∂b) = (1[z > 0] x, 1[z > 0]) of the neuron's activation at one example (article §5).
-
-    Shapes and errors as :func:`neuron`, with ``x`` of shape (d,); jitted, vmappable.
-    """
-    if jnp.ndim(x) != 1:
-        raise ValueError(f"`x` of neuron_grad must have 1 axis, (d), but got shape {jnp.shape(x)}")
-    return _gradient("neuron", neuron(w, b, x), w, b, x)
-
-
-@jax.jit
-def neuron_loss_grad(
-    w: Float[Array, " d"], b: Float[Array, ""], X: Float[Array, "N d"], y: Float[Array, " N"]
-) -> tuple[Float[Array, " d"], Float[Array, ""]]:
-    """(∂C/∂w, ∂C/∂b) of the neuron's training loss (article §6); jitted, vmappable.
-
-    Shapes, dtypes and errors as :func:`neuron_loss`.
-    """
-    return _gradient("neuron_loss", neuron_loss(w, b, X, y), w, b, X, y)
-
-
-def _gradient(name: str, value: jax.Array, w: jax.Array, b: jax.Array, *rest: jax.Array) -> tuple:
-    args = [jnp.asarray(arg, value.dtype) for arg in (w, b, *rest)]
-    return tuple(RULES[name].vjp(wrt, jnp.ones_like(value), value, *args) for wrt in ("w", "b"))

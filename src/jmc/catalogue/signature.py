@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import AbstractArray
 
-type_of = jax.typeof
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -66,8 +64,8 @@ def _array(function: str, parameter: Parameter, value: Any) -> jax.Array:
         raise TypeError(
             f"`{parameter.name}` of {function} must be {kind} array, but got {type(value).__name__}"
         ) from error
-    if parameter.real and isinstance(value, int) and not isinstance(value, bool):
-        array = jnp.asarray(float(value))
+    if parameter.real and jax.typeof(array).weak_type and jnp.issubdtype(array.dtype, jnp.integer):
+        array = array * 1.0  # a Python integer, which may stand for a real number; it stays weakly typed
     if not jnp.issubdtype(array.dtype, jnp.floating if parameter.real else jnp.integer):
         raise TypeError(f"`{parameter.name}` of {function} must be {kind} array, but got {array.dtype}")
     return array
@@ -76,7 +74,7 @@ def _array(function: str, parameter: Parameter, value: Any) -> jax.Array:
 def _check_dtypes(function: str, wanted: Sequence[Parameter], arrays: list[jax.Array]) -> None:
     """Refuse mixed dtypes; in place, give weakly typed scalars the dtype of the others."""
     real = [i for i, parameter in enumerate(wanted) if parameter.real]
-    strong = [i for i in real if not type_of(arrays[i]).weak_type]
+    strong = [i for i in real if not jax.typeof(arrays[i]).weak_type]
     if not strong:
         return
     first = strong[0]
@@ -96,7 +94,7 @@ def _unify(function: str, parameter: Parameter, shape: tuple[int, ...], sizes: d
     star = next((i for i, axis in enumerate(axes) if axis.startswith("*")), None)
     fixed = len(axes) - (star is not None)
     if len(shape) < fixed or (star is None and len(shape) > fixed):
-        rank = f"{fixed} axes" if star is None else f"at least {fixed} axes"
+        rank = f"{'' if star is None else 'at least '}{fixed} {'axis' if fixed == 1 else 'axes'}"
         raise ValueError(
             f"`{parameter.name}` of {function} must have {rank}, ({' '.join(axes)}), but got shape {shape}"
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import primitives
 
 from jmc.differentiate.reverse import backward
 
@@ -16,8 +17,9 @@ def value_and_grad(
     """The function ``(*args, **kwargs) -> (f's value, its gradient)``, every derivative in closed form.
 
     Takes compositions of jmc's functions (activations, ``affine``, ``neuron``, ``network``, losses, …) with sums,
-    products, indexing and reshapes; the closed forms are assembled by the vector chain rule. Works under
-    ``jax.jit`` and ``jax.vmap``, in f32, f64 and bf16, and can itself be differentiated by JAX.
+    products, slices and reshapes; the closed forms are assembled by the vector chain rule. Works under ``jax.jit``
+    and ``jax.vmap``, in f32, f64 and bf16, and can itself be differentiated by JAX. ``f`` is always traced: Python
+    branches on a differentiated argument raise JAX's concretization error.
 
     Args:
         f: returns a real floating-point scalar, or a pair ``(scalar, aux)`` with ``has_aux``.
@@ -43,35 +45,29 @@ def value_and_grad(
         raise TypeError(f"`f` must be callable, but got {type(f).__name__}")
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        positions = [_position(number, len(args)) for number in numbers]
+        positions = _positions(numbers, len(args), argnums)
         leaves, tree = jax.tree.flatten([args[position] for position in positions])
         leaves = [_real(leaf) for leaf in leaves]
-        rest: list[Any] = []  # the structure of aux, and what in it is not an array
+        aux_of: list[Callable[[list[Any]], Any]] = []  # how to put the traced parts of aux back, once f has run
 
         def flat(*leaves: Any) -> tuple[Any, list[Any]]:
             filled = list(args)
             for position, arg in zip(positions, jax.tree.unflatten(tree, leaves), strict=True):
                 filled[position] = arg
             value, aux = _split(f(*filled, **kwargs), has_aux)
-            parts, aux_tree = jax.tree.flatten(aux)
-            traced = [isinstance(part, jax.Array) for part in parts]
-            rest[:] = [aux_tree, traced, parts]
-            return value, [part for part, keep in zip(parts, traced, strict=True) if keep]
+            arrays, restore = _partition(aux)
+            aux_of.append(restore)
+            return value, arrays
 
+        flat.__name__ = flat.__qualname__ = getattr(f, "__name__", "f")  # the name in JAX's own messages
         closed = jax.make_jaxpr(flat)(*leaves)
         _check_scalar(closed.out_avals[0])
         outs, _, pull = backward(closed.jaxpr, closed.consts, leaves, [True] * len(leaves))
         value, *arrays = outs
         cotangents = pull([jnp.ones_like(value), *[None] * len(arrays)])
-        gradients = [
-            jnp.zeros_like(leaf) if u is None else u.astype(leaf.dtype)
-            for u, leaf in zip(cotangents, leaves, strict=True)
-        ]
+        gradients = [_as_gradient(u, leaf) for u, leaf in zip(cotangents, leaves, strict=True)]
         gradient = tuple(jax.tree.unflatten(tree, gradients))
-        aux_tree, traced, parts = rest
-        restored = iter(arrays)
-        aux = aux_tree.unflatten(next(restored) if keep else x for x, keep in zip(parts, traced, strict=True))
-        return (value, aux) if has_aux else value, gradient[0] if single else gradient
+        return (value, aux_of[-1](arrays)) if has_aux else value, gradient[0] if single else gradient
 
     return _named(call, f, "value_and_grad")
 
@@ -96,10 +92,16 @@ def _named(call: Callable[..., Any], f: Callable[..., Any], what: str) -> Callab
     return call
 
 
-def _position(number: int, count: int) -> int:
-    if not -count <= number < count:
-        raise ValueError(f"`argnums` must be below the number of positional arguments, {count}, but got {number}")
-    return number % count
+def _positions(numbers: Sequence[int], count: int, argnums: Any) -> list[int]:
+    for number in numbers:
+        if not -count <= number < count:
+            raise ValueError(
+                f"`argnums` must be below the number of arguments passed by position, {count}, but got {number}"
+            )
+    positions = [number % count for number in numbers]
+    if not positions or len(set(positions)) < len(positions):
+        raise ValueError(f"`argnums` must name one argument or several distinct ones, but got {argnums!r}")
+    return positions
 
 
 def _real(leaf: Any) -> jax.Array:
@@ -113,13 +115,48 @@ def _real(leaf: Any) -> jax.Array:
 
 
 def _split(out: Any, has_aux: bool) -> tuple[Any, Any]:
-    if not has_aux:
-        if len(jax.tree.leaves(out)) != 1:
-            raise TypeError(f"`f` must return one scalar, but got a {type(out).__name__}; has_aux takes (value, aux)")
-        return out, ()
-    if not (isinstance(out, tuple) and len(out) == 2):
-        raise TypeError(f"`f` must return a pair (value, aux) with has_aux, but got {type(out).__name__}")
-    return out
+    """The value and aux that ``f`` returned."""
+    value, aux = out, ()
+    if has_aux:
+        if not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"`f` must return a pair (value, aux) with has_aux, but got {_kind(out)}")
+        value, aux = out
+    if not jax.tree_util.all_leaves([value]):
+        hint = "" if has_aux else "; has_aux takes (value, aux)"
+        raise TypeError(f"`f` must return one scalar, but got {_kind(value)}{hint}")
+    return value, aux
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _partition(aux: Any) -> tuple[list[jax.Array], Callable[[list[Any]], Any]]:
+    """The arrays in ``aux``, and the function that puts arrays in their places; the rest stays as it is."""
+    parts, tree = jax.tree.flatten(aux)
+    is_array = [isinstance(part, jax.Array) for part in parts]
+    others = [None if array else part for part, array in zip(parts, is_array, strict=True)]
+
+    def restore(arrays: list[Any]) -> Any:
+        found = iter(arrays)
+        return tree.unflatten(next(found) if array else x for x, array in zip(others, is_array, strict=True))
+
+    return [part for part, array in zip(parts, is_array, strict=True) if array], restore
+
+
+def _as_gradient(u: jax.Array | None, leaf: jax.Array) -> jax.Array:
+    """The cotangent that arrived at ``leaf``, with the leaf's type."""
+    if u is None:
+        return jnp.zeros_like(leaf)
+    aval = jax.typeof(leaf)
+    # Inside shard_map, what is the same on every device of an axis collects from all of them.
+    axes = tuple(jax.typeof(u).manual_axis_type.varying - aval.manual_axis_type.varying)
+    if axes:
+        u = jnp.asarray(jax.lax.psum(u, axes))
+    if (u.dtype, jax.typeof(u).weak_type) == (aval.dtype, aval.weak_type):
+        return u
+    # astype makes a weak type strong: a Python number's gradient could not be added to its like
+    return primitives.convert_element_type_p.bind(u, new_dtype=aval.dtype, weak_type=aval.weak_type, sharding=None)
 
 
 def _check_scalar(aval: Any) -> None:

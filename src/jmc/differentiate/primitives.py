@@ -1,11 +1,13 @@
 """How cotangents pass the arithmetic and the reshaping between rules: one closed form per `jax.lax` primitive.
 
-Each entry maps a primitive, by identity, to a function ``(u, value, args, params) -> one thunk per argument``;
-a thunk is called only if its argument depends on what is differentiated, None stands for no dependence.
+Each entry of ``PRIMITIVES`` maps a primitive, by identity, to a function ``(u, value, args, params) -> one thunk per
+argument``; a thunk is called only if its argument depends on what is differentiated, None stands for no dependence.
+``SEVERAL_RESULTS`` has those of several results, ``(us, args, params) -> …``.
 """
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +17,14 @@ from jax.extend.core import primitives as p
 
 Cotangents = Sequence[Callable[[], jax.Array] | None]
 PRIMITIVES: dict[Primitive, Callable[..., Cotangents]] = {}
+SEVERAL_RESULTS: dict[Primitive, Callable[..., Cotangents]] = {}
 
 
-def _register(*primitives: Primitive) -> Callable[[Callable[..., Cotangents]], Callable[..., Cotangents]]:
+def _register(
+    *primitives: Primitive | None, table: dict[Primitive, Callable[..., Cotangents]] = PRIMITIVES
+) -> Callable[[Callable[..., Cotangents]], Callable[..., Cotangents]]:
     def register(rule: Callable[..., Cotangents]) -> Callable[..., Cotangents]:
-        PRIMITIVES.update(dict.fromkeys(primitives, rule))
+        table.update((primitive, rule) for primitive in primitives if primitive is not None)
         return rule
 
     return register
@@ -77,9 +82,14 @@ def _integer_pow(u, _, args, params):
     return [lambda: jnp.zeros_like(u) if y == 0 else u * (y * lax.integer_pow(args[0], y - 1))]
 
 
-@_register(p.convert_element_type_p, p.copy_p, p.device_put_p)
+@_register(p.convert_element_type_p, p.copy_p, p.name_p)
 def _convert(u, _, args, __):
-    return [lambda x=x: u.astype(x.dtype) for x in args]
+    return [lambda: u.astype(args[0].dtype)]
+
+
+@_register(p.device_put_p, table=SEVERAL_RESULTS)
+def _device_put(us, _, __):
+    return [lambda u=u: u for u in us]
 
 
 @_register(p.stop_gradient_p)
@@ -160,14 +170,42 @@ def _concatenate(u, _, args, params):
     ]
 
 
-def _traced(f: Callable[..., jax.Array], *args: float) -> Primitive:
-    """The last primitive that ``f`` applies: the way to one that JAX exports no name for."""
-    return jax.make_jaxpr(f)(*args).eqns[-1].primitive
+@_register(p.pad_p)
+def _pad(u, _, args, params):
+    config = params["padding_config"]
+    inner = [(-low, -high, 0) for low, high, _ in config]
+
+    def padded() -> jax.Array:
+        moved = lax.pad(u, jnp.zeros((), u.dtype), inner)
+        return lax.slice(moved, (0,) * u.ndim, moved.shape, [between + 1 for _, _, between in config])
+
+    return [padded, lambda: jnp.sum(u) - jnp.sum(padded())]
 
 
-@_register(_traced(lambda x, y: jnp.stack([x, y]), 0.0, 0.0))
+def _traced(f: Callable[..., Any], *args: Any, name: str) -> Primitive | None:
+    """The primitive of this name that ``f`` applies, if it does: the way to one that JAX exports no name for."""
+    found = (eqn.primitive for eqn in jax.make_jaxpr(f)(*args).eqns)
+    return next((primitive for primitive in found if primitive.name == name), None)
+
+
+@_register(_traced(lambda x: jnp.stack([x, x]), 0.0, name="stack"))
 def _stack(u, _, args, params):
     return [lambda i=i: lax.index_in_dim(u, i, params["axis"], keepdims=False) for i in range(len(args))]
+
+
+_PAIR = jax.ShapeDtypeStruct((2,), "float32")
+
+
+@_register(_traced(lambda x: list(x), _PAIR, name="unstack"), table=SEVERAL_RESULTS)
+def _unstack(us, _, params):
+    return [lambda: jnp.stack(us, axis=params["axis"])]
+
+
+@_register(
+    _traced(lambda x: jnp.split(x, 2), jax.ShapeDtypeStruct((2,), "float32"), name="split"), table=SEVERAL_RESULTS
+)
+def _split(us, _, params):
+    return [lambda: jnp.concatenate(us, axis=params["axis"])]
 
 
 @_register(p.dot_general_p)

@@ -4,6 +4,7 @@ The only loop over equations in jmc that goes backwards. It knows no formula: ea
 catalogue (its vjp), a primitive of `differentiate/primitives.py`, or a nested jaxpr; anything else is refused.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jax.extend.core import primitives as p
 
 from jmc.catalogue import marker
-from jmc.differentiate.primitives import PRIMITIVES
+from jmc.differentiate.primitives import PRIMITIVES, SEVERAL_RESULTS, Cotangents
 
 Cotangent = jax.Array | None  # None: nothing arrives
 Pullback = Callable[[Sequence[Cotangent]], list[Cotangent]]
@@ -91,33 +92,39 @@ def _equation(
     """One equation's values, which of them depend, and its pullback."""
     line = source_info_util.summarize(eqn.source_info) or caller
     if (name := _NESTED.get(eqn.primitive)) is not None:
-        inner = eqn.params[name]
-        closed, consts = (inner, []) if isinstance(inner, Jaxpr) else (inner.jaxpr, inner.consts)
-        return backward(closed, consts, operands, dependent, line)
+        inner = eqn.params[name]  # with constants of its own, or a bare Jaxpr
+        return backward(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), operands, dependent, line)
 
     if eqn.primitive is marker.primitive:
-        rule = eqn.params["rule"]
+        rule, precision = eqn.params["rule"], eqn.params["precision"]
 
-        def formulas(u: jax.Array, value: jax.Array) -> Sequence[Callable[[], jax.Array] | None]:
-            return [lambda i=i: rule.vjp(i, u, value, *operands) for i in range(len(operands))]
+        def formulas(us: Sequence[Cotangent], values: Sequence[Any]) -> Cotangents:
+            wrt = [marker.at(precision, functools.partial(rule.vjp, i)) for i in range(len(operands))]
+            return [lambda vjp=vjp: vjp(us[0], values[0], *operands) for vjp in wrt]
 
-    elif (primitive := PRIMITIVES.get(eqn.primitive)) is not None:
+    elif (several := SEVERAL_RESULTS.get(eqn.primitive)) is not None:
 
-        def formulas(u: jax.Array, value: jax.Array) -> Sequence[Callable[[], jax.Array] | None]:
-            return primitive(u, value, operands, eqn.params)
+        def formulas(us: Sequence[Cotangent], values: Sequence[Any]) -> Cotangents:
+            arrived = [jnp.zeros_like(v) if u is None else u for u, v in zip(us, values, strict=True)]
+            return several(arrived, operands, eqn.params)
+
+    elif (one := PRIMITIVES.get(eqn.primitive)) is not None:
+
+        def formulas(us: Sequence[Cotangent], values: Sequence[Any]) -> Cotangents:
+            return one(us[0], values[0], operands, eqn.params)
 
     else:
         raise _refusal(eqn, line)
 
-    (value,) = _evaluate(eqn, operands)
+    values = _evaluate(eqn, operands)
 
     def pullback(cotangents: Sequence[Cotangent]) -> list[Cotangent]:
-        thunks = formulas(cotangents[0], value)  # pyright: ignore[reportArgumentType] - called only if one arrives
+        thunks = formulas(cotangents, values)
         return [
             thunk() if depends and thunk is not None else None for thunk, depends in zip(thunks, dependent, strict=True)
         ]
 
-    return [value], [True], pullback
+    return values, [_inexact(var.aval) for var in eqn.outvars], pullback
 
 
 def _refusal(eqn: JaxprEqn, line: str) -> NoClosedForm:
@@ -125,5 +132,6 @@ def _refusal(eqn: JaxprEqn, line: str) -> NoClosedForm:
     function = f" of `{debug.func_name}`" if debug is not None else ""
     return NoClosedForm(
         f"no closed form for the primitive `{eqn.primitive.name}`{function}, at {line or 'an unknown line'}: "
-        "jmc.grad takes jmc's own functions, sums, products and reshapes; use jmc's function here, or jax.grad"
+        "jmc.grad takes jmc's own functions, sums, products and reshapes; use jmc's function here, or jax.grad "
+        "(for a second derivative, jax.grad of jmc.grad)"
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_CURVE_POINTS = 1000
 MOST_SCATTER_POINTS = 2000
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")  # not seven: colour and marker differ in 63 classes
-_LARGEST = 1e300  # beyond it the margins of an axis overflow
+_LARGEST = 1e270  # beyond it the margins of an axis overflow, a twentieth of its decades
 _GRID = 300
 
 

@@ -86,7 +86,7 @@ def sha256(params: Mapping[str, np.ndarray]) -> str:
     """The hash of names, dtypes, shapes and bits of the parameters, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(params):
-        array = np.ascontiguousarray(params[name])
+        array = np.asarray(params[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

@@ -1,0 +1,243 @@
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from draws import normal
+
+import jmc
+from jmc.train.loop import GRADIENTS, Batches, State, make_chunk, train
+
+N, STEPS = 12, 11
+X = np.asarray(normal(N, 3))
+Y = np.asarray(normal(N, seed=1))
+START = {"w": np.array([0.5, -0.3, 0.2], np.float32), "b": np.float32(0.1)}
+DRAWN = Batches(jax.random.key(3), N, 4)
+SGD = optax.sgd(0.05, momentum=0.9)
+
+
+def cost(params, X, y):
+    return jmc.mean_squared_error(jmc.affine(params["w"], params["b"], X), y)
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Step i sees example i alone: a broken example shows at that step."""
+
+    def indices(self, steps):
+        return (steps % N)[:, None]
+
+
+class Run:
+    """One training: the rows its host saw, with copies of the parameters, and its outcome."""
+
+    def __init__(
+        self, X=X, y=Y, batches=DRAWN, optimizer=SGD, steps=STEPS, length=4, final_loss=0.0, gradient="closed_form"
+    ):
+        self.rows, self.seen = [], []
+
+        def on_chunk(step, params, loss, seconds):
+            self.rows.append((step, loss, host(params)))
+            self.seen.append((params, seconds))
+
+        self.outcome = train(
+            cost,
+            optimizer,
+            gradient,
+            batches,
+            {name: jnp.asarray(array) for name, array in START.items()},
+            jnp.asarray(X),
+            jnp.asarray(y),
+            steps=steps,
+            length=length,
+            training_loss=lambda _: final_loss,
+            on_chunk=on_chunk,
+        )
+        self.params = host(self.outcome.params)
+        self.steps = [step for step, _, _ in self.rows]
+
+
+def host(params):
+    return {name: np.array(array) for name, array in params.items()}
+
+
+def same_bits(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def close(left, right):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=3e-6, atol=1e-7), left, right)
+
+
+def python_loop(batches=DRAWN, optimizer=SGD, steps=STEPS):
+    """The parameters before every step and at the end, and the losses, of a plain loop over a jitted step."""
+
+    @jax.jit
+    def step(params, state, X, y):
+        loss, gradients = jmc.value_and_grad(cost)(params, X, y)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    indices = np.asarray(jax.jit(batches.indices)(jnp.arange(steps, dtype=jnp.int32)))
+    params = {name: jnp.asarray(array) for name, array in START.items()}
+    state, trail, losses = optimizer.init(params), [host(params)], []
+    for rows in indices:
+        params, state, loss = step(params, state, X[rows], Y[rows])
+        trail.append(host(params))
+        losses.append(float(loss))
+    return trail, losses
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return Run()
+
+
+class TestBatches:
+    steps = jnp.arange(500, dtype=jnp.int32)
+    draw = staticmethod(jax.jit(lambda key, steps: Batches(key, N, 4).indices(steps)))
+
+    def test_a_batch_is_a_function_of_the_key_and_the_step_alone(self):
+        drawn = np.asarray(self.draw(DRAWN.key, self.steps))
+        np.testing.assert_array_equal(self.draw(DRAWN.key, self.steps[::-1]), drawn[::-1])
+        np.testing.assert_array_equal(self.draw(DRAWN.key, self.steps + 250)[:250], drawn[250:])
+        assert np.any(self.draw(jax.random.key(4), self.steps) != drawn)
+
+    def test_every_example_is_as_likely_as_another(self):
+        indices = np.asarray(self.draw(DRAWN.key, self.steps))
+        assert indices.shape == (500, 4)
+        assert indices.dtype == np.int32
+        counts = np.bincount(indices.ravel(), minlength=N)
+        assert len(counts) == N
+        assert np.sum((counts - 2000 / N) ** 2 / (2000 / N)) < 40  # χ² of 11 degrees of freedom: beyond it 4e-5
+
+    def test_double_precision_draws_the_same(self):
+        expected = np.asarray(self.draw(DRAWN.key, self.steps))
+        with jax.enable_x64(True):
+            np.testing.assert_array_equal(self.draw(DRAWN.key, self.steps), expected)
+
+    def test_the_full_batch_draws_nothing(self):
+        assert Batches(DRAWN.key, N, None).indices(self.steps) is None
+
+
+class TestChunks:
+    def test_as_a_plain_python_loop(self, whole):
+        trail, losses = python_loop()
+        for step, loss, params in whole.rows:
+            # Not to the bit: XLA may fuse the body of a scan otherwise than the same step by itself.
+            close(params, trail[step])
+            np.testing.assert_allclose(loss, np.mean(losses[step - 4 if step % 4 == 0 else 8 : step]), rtol=1e-6)
+        assert whole.steps == [4, 8, 11]
+        assert whole.outcome.steps == STEPS
+        assert whole.outcome.diverged_at is None
+
+    @pytest.mark.parametrize("length", [1, 7, 64])
+    def test_their_length_does_not_change_the_bits(self, whole, length):
+        other = Run(length=length)
+        same_bits(other.params, whole.params)
+        assert other.steps == [*range(length, STEPS, length), STEPS]
+
+    def test_the_full_batch_in_order(self):
+        run = Run(batches=Batches(DRAWN.key, N, None), steps=1, length=1, optimizer=optax.sgd(0.05))
+        residual = X @ START["w"] + START["b"] - Y
+        np.testing.assert_allclose(run.rows[0][1], np.mean(residual**2), rtol=1e-6)
+        np.testing.assert_allclose(run.params["w"], START["w"] - 0.05 * 2 * residual @ X / N, rtol=1e-5)
+
+    def test_autodiff_takes_the_same_way(self, whole):
+        other = Run(gradient="autodiff")
+        close(other.params, whole.params)
+
+    def test_buffers_are_donated(self, whole):
+        params = [params for params, _ in whole.seen]
+        assert all(array.is_deleted() for array in (*params[0].values(), *params[1].values()))
+        assert not any(array.is_deleted() for array in params[2].values())
+
+    def test_seconds_add_up(self, whole):
+        seconds = [seconds for _, seconds in whole.seen]
+        assert 0 < seconds[0] < seconds[1] < seconds[2] == whole.outcome.run_seconds
+        assert whole.outcome.compile_seconds > 0
+
+    def test_the_parameters_given_are_not_used_up(self):
+        params = {name: jnp.asarray(array) for name, array in START.items()}
+        arrays = jnp.asarray(X), jnp.asarray(Y)
+        ended = train(
+            cost, SGD, "closed_form", DRAWN, params, *arrays,
+            steps=1, length=1, training_loss=lambda _: 0.0, on_chunk=lambda *_: None,
+        )  # fmt: skip
+        same_bits(host(params), START)
+        assert ended.steps == 1
+
+    def test_one_gradient_of_each_name(self):
+        assert {"closed_form": jmc.value_and_grad, "autodiff": jax.value_and_grad} == GRADIENTS
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    """The parameters of a run over single examples that is stopped after so many steps."""
+    chunk = jax.jit(make_chunk(cost, SGD, "closed_form", OneByOne(), 4))
+
+    def parameters(steps):
+        params = {name: jnp.asarray(array) for name, array in START.items()}
+        state = State(params, SGD.init(params), jnp.asarray(True))
+        for start in range(0, steps, 4):
+            state, _ = chunk(state, jnp.int32(start), jnp.int32(steps), X, Y)
+        return host(state.params)
+
+    return parameters
+
+
+class TestDivergence:
+    @pytest.mark.parametrize(
+        ("step", "rows"),
+        [
+            pytest.param(0, [], id="at step 0"),
+            pytest.param(1, [], id="at step 1"),
+            pytest.param(4, [4], id="first of a chunk"),
+            pytest.param(5, [4], id="second of a chunk"),
+            pytest.param(6, [4, 5], id="within a chunk"),
+            pytest.param(7, [4, 6], id="last of a chunk"),
+            pytest.param(10, [4, 8, 9], id="the last step"),
+        ],
+    )
+    def test_a_broken_example_stops_its_step(self, stopped, step, rows):
+        broken = X.copy()
+        broken[step, 1] = np.nan
+        run = Run(X=broken, batches=OneByOne())
+        assert run.outcome.diverged_at == step
+        assert run.outcome.steps == max(step - 1, 0)
+        same_bits(run.params, stopped(run.outcome.steps))
+        assert run.steps == rows
+        for at, loss, params in run.rows:
+            assert np.isfinite(loss)
+            same_bits(params, stopped(at))
+
+    def test_a_learning_rate_that_explodes(self, stopped):
+        wild = optax.sgd(1e5)
+        with np.errstate(over="ignore"):
+            trail, losses = python_loop(batches=OneByOne(), optimizer=wild)
+        run = Run(batches=OneByOne(), optimizer=wild)
+        first = int(np.flatnonzero(~np.isfinite(losses))[0])
+        assert 2 <= first < STEPS
+        assert run.outcome.diverged_at == first
+        assert run.outcome.steps == first - 1
+        assert all(np.isfinite(array).all() for array in run.params.values())
+        close(run.params, trail[first - 1])
+
+    @pytest.mark.parametrize(("steps", "length"), [(11, 4), (8, 4), (1, 1)])
+    def test_after_the_last_step(self, stopped, steps, length):
+        run = Run(batches=OneByOne(), steps=steps, length=length, final_loss=float("nan"))
+        assert run.outcome.diverged_at == steps
+        assert run.outcome.steps == steps - 1
+        same_bits(run.params, stopped(steps - 1))
+
+    def test_the_last_row_averages_the_finite_losses_of_its_chunk(self):
+        broken = X.copy()
+        broken[7] = np.inf
+        _, losses = python_loop(batches=OneByOne())
+        run = Run(X=broken, batches=OneByOne())
+        assert run.outcome.diverged_at == 7
+        step, loss, _ = run.rows[-1]
+        assert step == 6
+        np.testing.assert_allclose(loss, np.mean(losses[4:7]), rtol=1e-6)

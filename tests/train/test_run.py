@@ -1,0 +1,260 @@
+import json
+import math
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import configure
+
+from jmc.train.config import to_toml
+from jmc.train.record import sha256
+from jmc.train.run import run
+
+rng = np.random.default_rng(0)
+FEATURES = rng.normal(size=(30, 2))
+TARGET = 5 + FEATURES @ [2.0, -1.0] + 0.1 * rng.normal(size=30)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The same numbers as a .csv and as a .npz."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = [f"{a!r},{b!r},{y!r}" for (a, b), y in zip(FEATURES.tolist(), TARGET.tolist(), strict=True)]
+    (folder / "own.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
+    np.savez(folder / "own.npz", X=FEATURES, y=TARGET)
+    return folder
+
+
+BATCHES = {"batch_size": 8, "schedule": "cosine", "warmup_steps": 3}
+
+
+def config(path, seed=0, dtype="float32", every=0, batch_size="full", **optimizer):
+    return configure(
+        data={"path": str(path), "target": "y"},
+        optimizer={"learning_rate": 0.05, "kind": "momentum"} | optimizer,
+        train={"steps": 23, "batch_size": batch_size, "log_every": 5, "seed": seed, "dtype": dtype},
+        checkpoint={"every_steps": every, "keep": 2},
+    )
+
+
+def trained(config, directory, code=0):
+    """Trains quietly, and returns result.json."""
+    assert run(config, run_dir=directory, dry_run=False, as_json=False, quiet=True) == code
+    return json.loads((directory / "result.json").read_text(), parse_constant=pytest.fail)
+
+
+def rows(directory):
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    steps = [row["step"] for row in found]
+    assert steps == sorted(set(steps))
+    return found
+
+
+def parameters(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def names(directory):
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def first(data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "first"
+    asked = config(data / "own.csv", every=10, **BATCHES)
+    return asked, directory, trained(asked, directory)
+
+
+class TestDirectory:
+    def test_files(self, first):
+        _, directory, _ = first
+        assert names(directory) == [
+            "checkpoints",
+            "checkpoints/step-000000000010.npz",
+            "checkpoints/step-000000000020.npz",
+            "config.toml",
+            "metrics.jsonl",
+            "parameters.npz",
+            "report.html",
+            "result.json",
+        ]
+
+    def test_config(self, first):
+        asked, directory, _ = first
+        assert (directory / "config.toml").read_text() == to_toml(asked)
+
+    def test_metrics(self, first):
+        _, directory, result = first
+        found = rows(directory)
+        assert [row["step"] for row in found] == [5, 10, 15, 20, 23]
+        for row in found:
+            assert {*row} == {
+                *("step", "loss", "learning_rate", "seconds", "steps_per_second"),
+                *(f"validation_{name}" for name in ("loss", "r2", "rmse", "mae")),
+            }
+            cosine = 0.05 * (1 + math.cos(math.pi * (row["step"] - 3) / 20)) / 2
+            assert row["learning_rate"] == pytest.approx(cosine, abs=1e-8)
+            assert row["steps_per_second"] == pytest.approx(row["step"] / row["seconds"])
+        assert found[-1]["validation_loss"] == result["validation"]["loss"]
+
+    def test_result(self, first):
+        _, directory, result = first
+        assert result["status"] == "done"
+        assert result["diverged_at_step"] is None
+        assert (result["steps"], result["parameters"], result["seed"]) == (23, 3, 0)
+        assert (result["name"], result["data"], result["model"], result["task"]) == (
+            "test",
+            "own",
+            "neuron",
+            "regression",
+        )
+        assert (result["dtype"], result["gradient"]) == ("float32", "closed_form")
+        assert {*result["train"]} == {*result["validation"]} == {"loss", "r2", "rmse", "mae"}
+        assert {*result["versions"]} == {"jmc", "python", "jax", "jaxlib", "optax", "numpy"}
+        assert result["versions"]["jax"] == jax.__version__
+        assert result["device"].startswith(jax.devices()[0].platform.upper())
+        assert Path(result["report"]).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+        assert Path(result["run_dir"]) == directory
+        assert {*result["gradient_checks"]} == {"w", "b"}
+        assert all(check["normwise"] < 1e-5 for check in result["gradient_checks"].values())
+        timings = result["timings"]
+        assert timings["microseconds_per_step"] == pytest.approx(1e6 * timings["run_seconds"] / 23)
+        parts = timings["load_seconds"] + timings["compile_seconds"] + timings["run_seconds"]
+        assert 0 < parts < timings["total_seconds"]
+
+    def test_parameters(self, first):
+        _, directory, result = first
+        found = parameters(directory / "parameters.npz")
+        assert {name: (a.shape, str(a.dtype)) for name, a in found.items()} == {
+            "w": ((2,), "float32"),
+            "b": ((), "float32"),
+        }
+        assert result["params_sha256"] == sha256(found)
+
+    def test_metrics_of_the_saved_parameters(self, first, data):
+        from jmc.train.data import load
+
+        asked, directory, result = first
+        found, split = parameters(directory / "parameters.npz"), load(asked.data, data)
+        for part, X, y in (("train", split.X_train, split.y_train), ("validation", split.X_valid, split.y_valid)):
+            prediction = np.maximum(X @ found["w"] + found["b"], 0)
+            assert result[part]["loss"] == pytest.approx(np.mean((y - prediction) ** 2), rel=1e-5)
+            assert result[part]["rmse"] == pytest.approx(result[part]["loss"] ** 0.5, rel=1e-5)
+            assert result[part]["mae"] == pytest.approx(np.mean(np.abs(y - prediction)), rel=1e-5)
+
+    def test_a_checkpoint_holds_the_parameters_of_its_step(self, first):
+        _, directory, _ = first
+        tenth, last = (parameters(directory / name) for name in ("checkpoints/step-000000000020.npz", "parameters.npz"))
+        assert {name: a.shape for name, a in tenth.items()} == {name: a.shape for name, a in last.items()}
+        assert np.any(tenth["w"] != last["w"])
+
+
+def test_the_same_seed_means_the_same_bits(first, data, tmp_path):
+    """From another kind of file, in other chunks, in a process in double precision."""
+    _, _, result = first
+    with jax.enable_x64(True):
+        again = config(data / "own.npz", every=7, **BATCHES)
+        assert trained(again, tmp_path / "again")["params_sha256"] == result["params_sha256"]
+        assert jnp.zeros(()).dtype == "float64"
+    assert len(rows(tmp_path / "again")) == 23  # no chunk of 2 to 5 steps ends at every seventh
+
+
+def test_another_seed_means_others(first, data, tmp_path):
+    other = config(data / "own.csv", seed=1, **BATCHES)
+    assert trained(other, tmp_path / "other")["params_sha256"] != first[2]["params_sha256"]
+    assert not (tmp_path / "other" / "checkpoints").exists()
+
+
+class TestDtypes:
+    def test_float64_here_alone(self, first, data, tmp_path):
+        result = trained(config(data / "own.csv", dtype="float64", **BATCHES), tmp_path / "run")
+        assert jnp.zeros(()).dtype == "float32"
+        found = parameters(tmp_path / "run" / "parameters.npz")
+        assert {str(array.dtype) for array in found.values()} == {"float64"}
+        assert np.any(found["w"] != found["w"].astype(np.float32))
+        assert all(check["normwise"] < 1e-12 for check in result["gradient_checks"].values())
+        # the same batches from the same start: the trajectory of float32, but for its rounding
+        single = parameters(first[1] / "parameters.npz")
+        np.testing.assert_allclose(single["w"], found["w"], rtol=1e-5)
+
+    def test_bfloat16_is_saved_exactly(self, data, tmp_path):
+        result = trained(config(data / "own.csv", dtype="bfloat16"), tmp_path / "run")
+        found = parameters(tmp_path / "run" / "parameters.npz")
+        assert {str(array.dtype) for array in found.values()} == {"float32"}
+        exact = {name: array.astype("bfloat16") for name, array in found.items()}
+        for name, array in exact.items():
+            np.testing.assert_array_equal(array.astype(np.float32), found[name])
+        assert result["params_sha256"] == sha256(exact)
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_the_last_good_parameters_are_kept(self, data, tmp_path, capsys, dtype):
+        wild = configure(
+            data={"path": str(data / "own.csv"), "target": "y"},
+            model={"kind": "neuron", "activation": "identity"},
+            optimizer={"learning_rate": 1e6},
+            train={"steps": 100, "log_every": 5, "dtype": dtype},
+            checkpoint={"every_steps": 5, "keep": 100},
+        )
+        result = trained(wild, tmp_path / "run", code=5)
+        step = result["diverged_at_step"]
+        assert result["status"] == "diverged"
+        assert result["steps"] == step - 1 > 0
+        assert (
+            f"the loss is not finite at step {step}; kept the parameters of step {step - 1}" in capsys.readouterr().out
+        )
+        found = parameters(tmp_path / "run" / "parameters.npz")
+        assert all(np.isfinite(array).all() for array in found.values())
+        assert result["params_sha256"] == sha256(found)
+        assert result["train"]["loss"] is not None
+        assert rows(tmp_path / "run")[-1]["step"] in (step - 1, step)
+        for checkpoint in (tmp_path / "run").glob("checkpoints/*"):
+            assert all(np.isfinite(array).all() for array in parameters(checkpoint).values())
+        assert "diverged at step" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+class TestStorage:
+    def test_a_report_that_cannot_be_written_leaves_the_rest(self, data, tmp_path, capsys):
+        directory = tmp_path / "run"
+        (directory / ".report.html.tmp").mkdir(parents=True)  # in the way of the page before it is whole
+        result = trained(config(data / "own.csv"), directory, code=6)
+        assert result["status"] == "done"
+        assert not (directory / "report.html").exists()
+        assert re.fullmatch(r"jmc: the run cannot be written: .*report.*\n", capsys.readouterr().err)
+        assert parameters(directory / "parameters.npz").keys() == {"w", "b"}
+
+    def test_an_interrupt_leaves_whole_lines(self, data, tmp_path, monkeypatch):
+        from jmc.train.record import Record
+
+        write = Record.metrics
+
+        def interrupted(record, row):
+            write(record, row)
+            if row["step"] == 10:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Record, "metrics", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(config(data / "own.csv"), run_dir=tmp_path / "run", dry_run=False, as_json=False, quiet=True)
+        assert [row["step"] for row in rows(tmp_path / "run")] == [5, 10]
+        assert names(tmp_path / "run") == ["config.toml", "metrics.jsonl"]
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "20260101-000000")
+    monkeypatch.setattr("jmc.train.run._train_and_record", _interrupt)
+    for name in ("test-20260101-000000", "test-20260101-000000-2"):
+        with pytest.raises(KeyboardInterrupt):
+            run(config(data / "own.csv"), run_dir=None, dry_run=False, as_json=False, quiet=True)
+        assert names(tmp_path / "runs" / name) == ["config.toml", "metrics.jsonl"]
+
+
+def _interrupt(*_, **__):
+    raise KeyboardInterrupt
