@@ -17,7 +17,7 @@ from jmc.bench.timing import Comparison, compare, compile_seconds, pin_process, 
 
 STEPS = 1000
 CONFIGS = Path(__file__).parents[1] / "configs"
-CASES = {"neuron": ["train.batch_size=32"], "mlp_digits": ["optimizer.schedule=constant"]}
+CASES = {"neuron": ["train.batch_size=32"], "mlp_digits": []}
 
 
 def contenders(name: str, overrides: list[str]) -> dict[str, Callable[[], Any]]:
@@ -35,14 +35,14 @@ def contenders(name: str, overrides: list[str]) -> dict[str, Callable[[], Any]]:
     config = load(CONFIGS / f"{name}.toml", overrides)
     problem = bind(config, load_data(config.data, Path()))
     X, y = Evaluator(problem).arrays(problem.data.X_train, problem.data.y_train)
-    updates = optimizer.build(config.optimizer, problem.steps)
+    updates, rate = optimizer.build(config.optimizer), optimizer.schedule(config.optimizer, problem.steps)
     batches = Batches(jax.random.key(0), problem.examples, problem.batch_size)
     params = initial(problem)
     start = State(params, updates.init(params), jnp.asarray(True))
     zero, stop = jnp.int32(0), jnp.int32(STEPS)
 
     def compiled(gradient: str, length: int) -> Callable[..., Any]:
-        chunk = jax.jit(make_chunk(objective(problem), updates, gradient, batches, length), donate_argnums=0)
+        chunk = jax.jit(make_chunk(objective(problem), updates, rate, gradient, batches, length), donate_argnums=0)
         return compile_seconds(chunk, start, zero, stop, X, y)[0]
 
     def scan(gradient: str) -> Callable[[], Any]:

@@ -37,7 +37,8 @@ def trajectory(path, gradient="closed_form"):
     snapshots = [host(initial(problem))]
     train(
         objective(problem),
-        optimizer.build(problem.config.optimizer, problem.steps),
+        optimizer.build(problem.config.optimizer),
+        optimizer.schedule(problem.config.optimizer, problem.steps),
         gradient,
         Batches(jax.random.key(problem.config.train.seed), problem.examples, problem.batch_size),
         initial(problem),

@@ -16,6 +16,7 @@ Y = np.asarray(normal(N, seed=1))
 START = {"w": np.array([0.5, -0.3, 0.2], np.float32), "b": np.float32(0.1)}
 DRAWN = Batches(jax.random.key(3), N, 4)
 SGD = optax.sgd(0.05, momentum=0.9)
+UNIT = optax.constant_schedule(1.0)
 
 
 def cost(params, X, y):
@@ -34,7 +35,17 @@ class Run:
     """One training: the rows its host saw, with copies of the parameters, and its outcome."""
 
     def __init__(
-        self, X=X, y=Y, batches=DRAWN, optimizer=SGD, steps=STEPS, length=4, final_loss=0.0, gradient="closed_form"
+        self,
+        X=X,
+        y=Y,
+        batches=DRAWN,
+        optimizer=SGD,
+        steps=STEPS,
+        length=4,
+        final_loss=0.0,
+        gradient="closed_form",
+        rate=UNIT,
+        stops=0,
     ):
         self.rows, self.seen = [], []
 
@@ -45,6 +56,7 @@ class Run:
         self.outcome = train(
             cost,
             optimizer,
+            rate,
             gradient,
             batches,
             {name: jnp.asarray(array) for name, array in START.items()},
@@ -52,6 +64,7 @@ class Run:
             jnp.asarray(y),
             steps=steps,
             length=length,
+            stops=stops,
             training_loss=lambda _: final_loss,
             on_chunk=on_chunk,
         )
@@ -163,11 +176,21 @@ class TestChunks:
         params = {name: jnp.asarray(array) for name, array in START.items()}
         arrays = jnp.asarray(X), jnp.asarray(Y)
         ended = train(
-            cost, SGD, "closed_form", DRAWN, params, *arrays,
+            cost, SGD, UNIT, "closed_form", DRAWN, params, *arrays,
             steps=1, length=1, training_loss=lambda _: 0.0, on_chunk=lambda *_: None,
         )  # fmt: skip
         same_bits(host(params), START)
         assert ended.steps == 1
+
+    def test_chunks_also_end_where_they_are_told_to(self, whole):
+        cut = Run(stops=3)
+        assert cut.steps == [3, 6, 9, 11]
+        same_bits(cut.params, whole.params)
+
+    def test_each_step_moves_at_its_own_rate(self):
+        falling = optax.linear_schedule(0.05, 0.0, STEPS)
+        scaled = Run(optimizer=optax.sgd(1.0), rate=falling)
+        close(scaled.params, python_loop(optimizer=optax.sgd(falling))[0][-1])
 
     def test_one_gradient_of_each_name(self):
         assert {"closed_form": jmc.value_and_grad, "autodiff": jax.value_and_grad} == GRADIENTS
@@ -176,7 +199,7 @@ class TestChunks:
 @pytest.fixture(scope="module")
 def stopped():
     """The parameters of a run over single examples that is stopped after so many steps."""
-    chunk = jax.jit(make_chunk(cost, SGD, "closed_form", OneByOne(), 4))
+    chunk = jax.jit(make_chunk(cost, SGD, UNIT, "closed_form", OneByOne(), 4))
 
     def parameters(steps):
         params = {name: jnp.asarray(array) for name, array in START.items()}

@@ -60,29 +60,32 @@ Chunk = Callable[[State, Any, Any, jax.Array, jax.Array], tuple[State, Float[Arr
 def make_chunk(
     objective: Objective,
     optimizer: optax.GradientTransformation,
+    rate: optax.Schedule,
     gradient: str,
     batches: Batches,
     length: int,
 ) -> Chunk:
     """``(state, start, stop, X, y) -> (state after at most length steps, the loss before each)``, to be jitted.
 
-    Steps from ``stop`` on change nothing, nor does any after a loss that is not finite.
+    ``optimizer`` moves at rate 1, and ``rate`` scales its moves. Steps from ``stop`` on change nothing, nor does any after a loss that is not finite.
     """
     value_and_gradient = GRADIENTS[gradient](objective)
 
     def chunk(state: State, start: Any, stop: Any, X: jax.Array, y: jax.Array) -> tuple[State, jax.Array]:
-        def step(state: State, at: tuple[jax.Array, jax.Array | None]) -> tuple[State, jax.Array]:
-            i, rows = at
+        def step(state: State, at: tuple[jax.Array, jax.Array, jax.Array | None]) -> tuple[State, jax.Array]:
+            i, rate_i, rows = at
             batch = (X, y) if rows is None else (X[rows], y[rows])
             loss, gradients = value_and_gradient(state.params, *batch)
             updates, moved = optimizer.update(gradients, state.optimizer, state.params)
+            updates = jax.tree.map(lambda update: rate_i.astype(update.dtype) * update, updates)
             finite = state.alive & jnp.isfinite(loss)
             go = finite & (i < stop)
             new = State(optax.apply_updates(state.params, updates), moved, finite)  # pyright: ignore[reportArgumentType] - a dict again
             return jax.tree.map(lambda new, old: jnp.where(go, new, old), new, state._replace(alive=finite)), loss
 
         steps = start + jnp.arange(length, dtype=jnp.int32)
-        return jax.lax.scan(step, state, (steps, batches.indices(steps)))
+        rates = jnp.broadcast_to(rate(steps), steps.shape)
+        return jax.lax.scan(step, state, (steps, rates, batches.indices(steps)))
 
     return chunk
 
@@ -103,6 +106,7 @@ class Outcome:
 def train(
     objective: Objective,
     optimizer: optax.GradientTransformation,
+    rate: optax.Schedule,
     gradient: str,
     batches: Batches,
     params: Params,
@@ -111,10 +115,11 @@ def train(
     *,
     steps: int,
     length: int,
+    stops: int = 0,
     training_loss: Callable[[Params], float],
     on_chunk: Callable[[int, Params, float, float], None],
 ) -> Outcome:
-    """Take ``steps`` steps in chunks of ``length``.
+    """Take ``steps`` steps in chunks of ``length``, or shorter ones where a multiple of ``stops`` is reached.
 
     After each chunk ``on_chunk(step, params, loss, seconds)`` gets the number of steps done, the parameters, the
     mean of the chunk's batch losses and the seconds spent in steps so far, in a chunk that diverges as of its last
@@ -122,7 +127,7 @@ def train(
     """
     state = jax.tree.map(jnp.copy, State(params, optimizer.init(params), jnp.asarray(True)))
     began = time.perf_counter()
-    jitted = jax.jit(make_chunk(objective, optimizer, gradient, batches, length), donate_argnums=0)
+    jitted = jax.jit(make_chunk(objective, optimizer, rate, gradient, batches, length), donate_argnums=0)
     at = jnp.int32(0)
     chunk = jitted.lower(state, at, at, X, y).compile()
     compile_seconds = time.perf_counter() - began
@@ -141,9 +146,10 @@ def train(
 
     while done < steps:
         starts.append((done, jax.tree.map(jnp.copy, state)))
+        stop = min(steps, done + length, (done // stops + 1) * stops if stops else steps)
         began = time.perf_counter()
-        state, losses = chunk(state, jnp.int32(done), jnp.int32(steps), X, y)
-        losses = np.asarray(losses, np.float64)[: steps - done]
+        state, losses = chunk(state, jnp.int32(done), jnp.int32(stop), X, y)
+        losses = np.asarray(losses, np.float64)[: stop - done]
         run_seconds += time.perf_counter() - began
         broken = np.flatnonzero(~np.isfinite(losses))
         if broken.size:

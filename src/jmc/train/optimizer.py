@@ -11,7 +11,7 @@ from jmc.train.schema import OptimizerConfig
 
 
 def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """The learning rate once so many steps are done: constant or a half cosine to 0, after a linear warm-up from 0."""
+    """The learning rate of the step (or the steps) after so many: constant or a half cosine to 0, after a linear warm-up from 0."""
     peak, warmup = config.learning_rate, config.warmup_steps
     main = (
         optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
@@ -23,19 +23,20 @@ def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     return _promoting(main)
 
 
-def build(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clip by the global norm where asked, then move as ``optimizer.kind`` says."""
-    constant = config.schedule == "constant" and not config.warmup_steps
-    rate = config.learning_rate if constant else schedule(config, steps)
+def build(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Clip by the global norm where asked, then move as ``optimizer.kind`` says, at learning rate 1.
+
+    The rate is left to the loop: all kinds are proportional to it, and the rates of a whole chunk cost one operation.
+    """
     match config.kind:
         case "sgd":
-            moves = optax.sgd(rate)
+            moves = optax.sgd(1.0)
         case "momentum" | "nesterov":
-            moves = optax.sgd(rate, momentum=config.momentum, nesterov=config.kind == "nesterov")
+            moves = optax.sgd(1.0, momentum=config.momentum, nesterov=config.kind == "nesterov")
         case "adam":
-            moves = optax.adam(rate, config.beta1, config.beta2, config.epsilon)
+            moves = optax.adam(1.0, config.beta1, config.beta2, config.epsilon)
         case "adamw":
-            moves = optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay)
+            moves = optax.adamw(1.0, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay)
     if config.clip_norm is not None:
         moves = optax.chain(optax.clip_by_global_norm(config.clip_norm), moves)
     return optax.GradientTransformation(moves.init, _promoting(moves.update))

@@ -85,14 +85,10 @@ class Problem:
     @property
     def chunk(self) -> int:
         """Steps between two looks of the host: ``train.log_every``, else about a hundredth of the run."""
-        every = self.config.checkpoint.every_steps
-        if self.config.train.log_every is not None:
-            length = self.config.train.log_every
-        else:
-            rows = min(100, self.steps)
-            length = min(-(-self.steps // rows), max(1, 2**22 // (self.batch_size or 1)))
-        length = min(length, self.steps)
-        return next(n for n in range(min(length, every), 0, -1) if every % n == 0) if every else length
+        every, log_every = self.config.checkpoint.every_steps or self.steps, self.config.train.log_every
+        if log_every is None:
+            log_every = min(-(-self.steps // 100), max(1, 2**22 // (self.batch_size or 1)))
+        return min(log_every, every, self.steps)
 
     @property
     def flops_per_step(self) -> int:

@@ -99,7 +99,11 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
     def on_chunk(step: int, params: Params, loss: float, seconds: float) -> None:
         row: dict[str, Any] = {"step": step, "loss": loss}
         row |= {f"validation_{name}": value for name, value in (assess(params) or {}).items()}
-        row |= {"learning_rate": float(np.asarray(rate(step))), "seconds": seconds, "steps_per_second": step / seconds}
+        row |= {
+            "learning_rate": float(np.asarray(rate(step - 1))),
+            "seconds": seconds,
+            "steps_per_second": step / seconds,
+        }
         rows.append(row)
         record.metrics(row)
         every, host = config.checkpoint.every_steps, _host(params)
@@ -112,13 +116,15 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
     with progress(problem.steps, quiet=quiet) as advance:
         outcome = train(
             objective(problem),
-            optimizer.build(config.optimizer, problem.steps),
+            optimizer.build(config.optimizer),
+            rate,
             config.train.gradient,
             Batches(jax.random.key(config.train.seed), problem.examples, problem.batch_size),
             initial(problem),
             *training,
             steps=problem.steps,
             length=problem.chunk,
+            stops=config.checkpoint.every_steps,
             training_loss=lambda params: evaluator(params, training, data.y_train)["loss"],
             on_chunk=on_chunk,
         )
