@@ -13,6 +13,7 @@ from problems import configure
 from jmc.train.optimizer import build, schedule
 
 STEPS, PEAK = 6, 0.3
+UNIT = optax.constant_schedule(1.0)
 NUMBERS = {"momentum": 0.8, "beta1": 0.7, "beta2": 0.95, "epsilon": 1e-3, "weight_decay": 0.1}
 KINDS = {
     "sgd": lambda rate: optax.sgd(rate),
@@ -58,7 +59,7 @@ def by_hand(kind, rates, clip):
     return params
 
 
-def taken(optimizer, rate=optax.constant_schedule(1.0)):
+def taken(optimizer, rate=UNIT):
     """The parameters after all steps, in float32, each move scaled by its step's rate."""
     params = {name: jnp.asarray(array, "float32") for name, array in START.items()}
     state = optimizer.init(params)

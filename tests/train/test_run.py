@@ -97,7 +97,7 @@ class TestDirectory:
                 *("step", "loss", "learning_rate", "seconds", "steps_per_second"),
                 *(f"validation_{name}" for name in ("loss", "r2", "rmse", "mae")),
             }
-            cosine = 0.05 * (1 + math.cos(math.pi * (row["step"] - 3) / 20)) / 2
+            cosine = 0.05 * (1 + math.cos(math.pi * (row["step"] - 1 - 3) / 20)) / 2
             assert row["learning_rate"] == pytest.approx(cosine, abs=1e-8)
             assert row["steps_per_second"] == pytest.approx(row["step"] / row["seconds"])
         assert found[-1]["validation_loss"] == result["validation"]["loss"]

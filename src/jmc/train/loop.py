@@ -67,7 +67,8 @@ def make_chunk(
 ) -> Chunk:
     """``(state, start, stop, X, y) -> (state after at most length steps, the loss before each)``, to be jitted.
 
-    ``optimizer`` moves at rate 1, and ``rate`` scales its moves. Steps from ``stop`` on change nothing, nor does any after a loss that is not finite.
+    ``optimizer`` moves at rate 1, and ``rate`` scales its moves. Steps from ``stop`` on change nothing, nor does any
+    after a loss that is not finite.
     """
     value_and_gradient = GRADIENTS[gradient](objective)
 

@@ -11,7 +11,7 @@ from jmc.train.schema import OptimizerConfig
 
 
 def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """The learning rate of the step (or the steps) after so many: constant or a half cosine to 0, after a linear warm-up from 0."""
+    """The learning rate of a step, or of several: constant or a half cosine to 0, after a linear warm-up from 0."""
     peak, warmup = config.learning_rate, config.warmup_steps
     main = (
         optax.cosine_decay_schedule(peak, max(steps - warmup, 1))
