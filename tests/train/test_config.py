@@ -102,7 +102,7 @@ def test_every_key_has_a_requirement_and_a_default_that_meets_it(table):
 @pytest.mark.parametrize(
     ("table", "key", "words"),
     [
-        ("train", "steps", "an integer from 1 to 10**12"),
+        ("train", "steps", "an integer from 1 to 10**9"),
         ("train", "seed", "an integer from 0 to 4294967295"),
         ("train", "batch_size", 'an integer from 1 to 10**9 or "full"'),
         ("optimizer", "learning_rate", "a finite number greater than 0 and at most 10**6"),
@@ -157,7 +157,7 @@ steps = true
     assert "`model.activation[1]`" in lines[3]
     assert "unknown key; did you mean `learning_rate`? (allowed: kind, learning_rate, " in lines[4]
     assert lines[5].endswith('is read only by adam and adamw, but `optimizer.kind` = "sgd"')
-    assert lines[6] == "c.toml:14: `train.steps` = true: must be an integer from 1 to 10**12, but got true"
+    assert lines[6] == "c.toml:14: `train.steps` = true: must be an integer from 1 to 10**9, but got true"
     assert '`train."quoted key"` = 2020-01-01: unknown key' in lines[7]
     assert lines[8].startswith("c.toml: `loss.kind` is missing, and so is the table `[loss]`: must be one of")
     assert "`train.seed` = -1" in lines[9]
@@ -168,7 +168,7 @@ def test_the_errors_of_a_mistyped_command_line(good):
     model, optimizer = ("(allowed: " + ", ".join(TABLES[name].model_fields) + ")" for name in ("model", "optimizer"))
     assert errors(good, "optimizer.learning_rat=0.1", "train.steps=true", "model.width=-3") == [
         f"--set: `optimizer.learning_rat` = 0.1: unknown key; did you mean `learning_rate`? {optimizer}",
-        "--set: `train.steps` = true: must be an integer from 1 to 10**12, but got true",
+        "--set: `train.steps` = true: must be an integer from 1 to 10**9, but got true",
         f"--set: `model.width` = -3: unknown key; did you mean `widths`? {model}",
     ]
 

@@ -180,10 +180,9 @@ def bind(config: Config, data: Dataset) -> Problem:
 
 
 def _check_steps(problem: Problem) -> None:
-    train, warmup = problem.config.train, problem.config.optimizer.warmup_steps
+    warmup = problem.config.optimizer.warmup_steps
     if problem.steps > MAX_STEPS:
-        key = "train.steps" if train.epochs is None else "train.epochs"
-        raise DataError(f"`{key}` must give at most {MAX_STEPS:,} steps, but got {problem.steps:,}")
+        raise DataError(f"`train.epochs` must give at most {MAX_STEPS:,} steps, but got {problem.steps:,}")
     if warmup >= problem.steps:
         raise DataError(
             f"`optimizer.warmup_steps` must be less than the {problem.steps:,} steps that `train.epochs` gives, "
