@@ -173,7 +173,8 @@ class TestRefusals:
         assert "must fit into memory" in refused(capsys, tiny, "--dry-run", **values)
 
     def test_more_steps_than_can_be_counted(self, capsys, tiny):
-        assert "`train.steps` must give at most 1,000,000,000 steps" in refused(capsys, tiny, train__steps=10**10)
+        err = refused(capsys, tiny, train__epochs=10**9, train__batch_size=1)
+        assert "`train.epochs` must give at most 1,000,000,000 steps" in err
 
 
 def test_a_directory_that_cannot_be_written(capsys, tiny, tmp_path):
