@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jmc.train import messages, schema
-from jmc.train.rules import RULES
+from jmc.train.conflicts import CONFLICTS
 from jmc.train.schema import TABLES, Config
 from jmc.train.toml_source import Key, TomlError, dump_key, dump_tables, key_lines, parse, parse_value, shown
 
@@ -226,9 +226,9 @@ def _conflicts(source: _Source, values: Mapping[str, Any]) -> Iterator[_Problem]
             who = " and ".join(schema.readers(table, key) or ())
             text = f"`{dotted}` = {shown(value)}: is read only by {who}, but `{table}.kind` = {shown(kind)}"
             yield _Problem(source.place((table, key)), text)
-    for rule in RULES:
-        if values.keys() >= set(rule.keys) and (what := rule.check(*(values[key] for key in rule.keys))):
-            first, value = rule.keys[0], values[rule.keys[0]]
+    for conflict in CONFLICTS:
+        if values.keys() >= set(conflict.keys) and (what := conflict.check(*(values[key] for key in conflict.keys))):
+            first, value = conflict.keys[0], values[conflict.keys[0]]
             table, key = first.split(".")
             if not source.is_set((table, key)) and value in (None, []):
                 yield _missing(source, (table, key), what)

@@ -1,6 +1,6 @@
 """What the keys of a config demand of each other.
 
-A rule names the keys it reads, is called with their values, and answers what is wrong with the first of them,
+A conflict names the keys it is about, is called with their values, and answers what is wrong with the first of them,
 in words that follow "`table.key` = value:", or None. A value of None or [] means that the key is not set.
 """
 
@@ -13,14 +13,14 @@ Check = Callable[..., str | None]
 
 
 @dataclass(frozen=True)
-class Rule:
+class Conflict:
     """A check of the first of the keys against the others."""
 
     keys: tuple[str, ...]
     check: Check
 
 
-RULES: list[Rule] = []
+CONFLICTS: list[Conflict] = []
 
 # The number of classes of the built-in sets; the target of diabetes is a measured quantity.
 _CLASSES = {"breast_cancer": 2, "digits": 10, "iris": 3, "wine": 3}
@@ -29,42 +29,42 @@ _CLASS_LOSSES = (*_TWO_CLASS, "softmax_cross_entropy")
 _NEVER_NEGATIVE = ("relu", "sigmoid", "softplus", "softmax")
 
 
-def _rule(*keys: str) -> Callable[[Check], Check]:
+def _conflict(*keys: str) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
-        RULES.append(Rule(keys, check))
+        CONFLICTS.append(Conflict(keys, check))
         return check
 
     return register
 
 
-@_rule("data.name", "data.path")
+@_conflict("data.name", "data.path")
 def _some_data(name: str | None, path: str | None) -> str | None:
     return None if name or path else "set it to a built-in data set, or `data.path` to a file of your own"
 
 
-@_rule("data.path", "data.name")
+@_conflict("data.path", "data.name")
 def _one_data_set(path: str | None, name: str | None) -> str | None:
     return f"set only one of `data.path` and `data.name`, but `data.name` = {shown(name)}" if path and name else None
 
 
-@_rule("data.path")
+@_conflict("data.path")
 def _known_format(path: str | None) -> str | None:
     known = path is None or path.lower().endswith((".npz", ".csv"))
     return None if known else "must end in .npz or .csv"
 
 
-@_rule("data.target", "data.name")
+@_conflict("data.target", "data.name")
 def _own_target(target: str | None, name: str | None) -> str | None:
     return f"goes with `data.path` only; {name} has its own target" if target and name else None
 
 
-@_rule("data.target", "data.path")
+@_conflict("data.target", "data.path")
 def _csv_target(target: str | None, path: str | None) -> str | None:
     needed = path and path.lower().endswith(".csv") and not target
     return "a .csv file needs the name of the column to predict" if needed else None
 
 
-@_rule("data.features", "data.target")
+@_conflict("data.features", "data.target")
 def _distinct_features(features: Sequence[str] | None, target: str | None) -> str | None:
     twice = next((name for name in features or [] if (features or []).count(name) > 1), None)
     if twice is not None:
@@ -72,7 +72,7 @@ def _distinct_features(features: Sequence[str] | None, target: str | None) -> st
     return f"must not hold `data.target` = {shown(target)}" if features and target in features else None
 
 
-@_rule("data.task", "data.name")
+@_conflict("data.task", "data.name")
 def _possible_task(task: str | None, name: str | None) -> str | None:
     wrong = task == "classification" and name == "diabetes"
     return 'must be "regression" for diabetes, whose target is a measured quantity' if wrong else None
@@ -82,13 +82,13 @@ def _is_regression(task: str | None, name: str | None) -> bool:
     return task == "regression" or (task is None and name == "diabetes")
 
 
-@_rule("data.standardize_target", "data.task", "data.name")
+@_conflict("data.standardize_target", "data.task", "data.name")
 def _numeric_target(standardize: bool, task: str | None, name: str | None) -> str | None:
     classes = task == "classification" or (task is None and name in _CLASSES)
     return "the target of a classification is not standardised; leave it out" if standardize and classes else None
 
 
-@_rule("loss.kind", "data.task", "data.name")
+@_conflict("loss.kind", "data.task", "data.name")
 def _loss_of_classes(loss: str, task: str | None, name: str | None) -> str | None:
     if loss not in _CLASS_LOSSES or not _is_regression(task, name):
         return None
@@ -96,14 +96,14 @@ def _loss_of_classes(loss: str, task: str | None, name: str | None) -> str | Non
     return f"needs classes to predict, but {why}; use mean_squared_error, mean_absolute_error or huber"
 
 
-@_rule("loss.kind", "data.name")
+@_conflict("loss.kind", "data.name")
 def _loss_of_two_classes(loss: str, name: str | None) -> str | None:
     classes = _CLASSES.get(name or "", 2)
     many = loss in _TWO_CLASS and classes != 2
     return f"needs exactly two classes, but {name} has {classes}; use softmax_cross_entropy" if many else None
 
 
-@_rule("loss.kind", "model.kind")
+@_conflict("loss.kind", "model.kind")
 def _an_output_per_class(loss: str, kind: str) -> str | None:
     wrong = loss == "softmax_cross_entropy" and kind == "neuron"
     return "needs one output per class, but a neuron has one in all; use a layer or a network" if wrong else None
@@ -119,17 +119,17 @@ def _unfit_output(activation: object, loss: str) -> str | None:
     return None
 
 
-@_rule("model.activation", "model.kind", "loss.kind")
+@_conflict("model.activation", "model.kind", "loss.kind")
 def _unit_feeds_loss(activation: object, kind: str, loss: str) -> str | None:
     return None if kind == "network" else _unfit_output(activation, loss)
 
 
-@_rule("model.output", "model.kind", "loss.kind")
+@_conflict("model.output", "model.kind", "loss.kind")
 def _network_feeds_loss(output: str, kind: str, loss: str) -> str | None:
     return _unfit_output(output, loss) if kind == "network" else None
 
 
-@_rule("model.widths", "model.kind")
+@_conflict("model.widths", "model.kind")
 def _hidden_widths(widths: Sequence[int], kind: str) -> str | None:
     return (
         None
@@ -138,7 +138,7 @@ def _hidden_widths(widths: Sequence[int], kind: str) -> str | None:
     )
 
 
-@_rule("model.activation", "model.kind", "model.widths")
+@_conflict("model.activation", "model.kind", "model.widths")
 def _activation_per_width(activation: object, kind: str, widths: Sequence[int]) -> str | None:
     if not isinstance(activation, list):
         return None
@@ -149,18 +149,18 @@ def _activation_per_width(activation: object, kind: str, widths: Sequence[int]) 
     return f"must have one name per hidden width, of which there are {len(widths)}, but got {len(activation)}"
 
 
-@_rule("train.steps", "train.epochs")
+@_conflict("train.steps", "train.epochs")
 def _some_length(steps: int | None, epochs: int | None) -> str | None:
     return None if steps or epochs else "set it, or `train.epochs`, to a positive integer"
 
 
-@_rule("train.epochs", "train.steps")
+@_conflict("train.epochs", "train.steps")
 def _one_length(epochs: int | None, steps: int | None) -> str | None:
     return (
         f"set only one of `train.epochs` and `train.steps`, but `train.steps` = {steps}" if epochs and steps else None
     )
 
 
-@_rule("optimizer.warmup_steps", "train.steps")
+@_conflict("optimizer.warmup_steps", "train.steps")
 def _warm_up_ends(warmup: int, steps: int | None) -> str | None:
     return f"must be less than `train.steps` = {steps}" if steps is not None and warmup >= steps else None
