@@ -133,7 +133,9 @@ def test_under_jit_vmap_grad_scan_and_nested_jit():
         return jax.vmap(gradient(cost))(jax.tree.map(lambda p: jnp.stack([p, -p, 2 * p]), params))
 
     def in_a_loop(gradient):
-        step = lambda p, _: (jax.tree.map(lambda p, g: p - 0.1 * g, p, gradient(cost)(p)), None)  # noqa: E731
+        def step(p, _):
+            return jax.tree.map(lambda p, g: p - 0.1 * g, p, gradient(cost)(p)), None
+
         return jax.lax.scan(step, params, None, length=5)[0]
 
     def differentiated(gradient):

@@ -56,14 +56,18 @@ def predictor(problem: Problem) -> Predict:
         return lambda params, X: unit(affine(params["w"], params["b"], X))
     if model.kind == "layer":
         function = _activation(str(model.activation))
-        units: Predict = lambda params, X: layer(params["W"], params["b"], X, function)  # noqa: E731
+
+        def units(params: Params, X: jax.Array) -> jax.Array:
+            return layer(params["W"], params["b"], X, function)
+
     else:
         depth = len(problem.widths) - 1
         names = [model.activation] * (depth - 1) if isinstance(model.activation, str) else model.activation
         hidden, output = [_activation(name) for name in names], _activation(model.output)
-        units = lambda params, X: network(  # noqa: E731 - one of three bodies of one function
-            [(params[f"W{i}"], params[f"b{i}"]) for i in range(1, depth + 1)], X, hidden, output
-        )
+
+        def units(params: Params, X: jax.Array) -> jax.Array:
+            return network([(params[f"W{i}"], params[f"b{i}"]) for i in range(1, depth + 1)], X, hidden, output)
+
     return units if problem.outputs else lambda params, X: units(params, X)[:, 0]
 
 
