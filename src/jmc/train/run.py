@@ -106,9 +106,11 @@ def _train_and_record(problem: Problem, record: Record, *, quiet: bool, began: f
         }
         rows.append(row)
         record.metrics(row)
-        every, host = config.checkpoint.every_steps, _host(params)
-        if every and step % every == 0 and all(np.isfinite(array).all() for array in host.values()):
-            record.checkpoint(step, host, config.checkpoint.keep)
+        every = config.checkpoint.every_steps
+        if every and step % every == 0:
+            host = _host(params)
+            if all(np.isfinite(array).all() for array in host.values()):
+                record.checkpoint(step, host, config.checkpoint.keep)
         advance(row)
 
     load_seconds = time.perf_counter() - began
