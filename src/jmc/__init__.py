@@ -26,7 +26,12 @@ _HOME = {
     "catalogue.neuron": ("neuron", "neuron_loss"),
     "differentiate.entry": ("layer_loss_grad", "network_loss_grad", "neuron_grad", "neuron_loss_grad"),
     "differentiate.gradient": ("grad", "value_and_grad"),
-    "differentiate.reverse": ("NoClosedForm",),
+    "differentiate.jacobian": ("hessian", "jacobian", "value_and_jacobian"),
+    "differentiate.pins": ("StructureError",),
+    "differentiate.tape": ("NotDifferentiable",),
+    "linear.contract": ("TooLarge",),
+    "linear.linear_map": ("LinearMap",),
+    "linear.nest": ("dense", "gram", "mv", "row_gram", "row_norms", "vm"),
 }
 _ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
 
@@ -50,7 +55,12 @@ if TYPE_CHECKING:
     from jmc.catalogue.neuron import neuron, neuron_loss
     from jmc.differentiate.entry import layer_loss_grad, network_loss_grad, neuron_grad, neuron_loss_grad
     from jmc.differentiate.gradient import grad, value_and_grad
-    from jmc.differentiate.reverse import NoClosedForm
+    from jmc.differentiate.jacobian import hessian, jacobian, value_and_jacobian
+    from jmc.differentiate.pins import StructureError
+    from jmc.differentiate.tape import NotDifferentiable
+    from jmc.linear.contract import TooLarge
+    from jmc.linear.linear_map import LinearMap
+    from jmc.linear.nest import dense, gram, mv, row_gram, row_norms, vm
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,207 @@
+"""Rules for arithmetic, element by element and in contractions: where the other operand is the factor."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import primitives as p
+
+from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, elementwise_axes, linear, value, weight
+from jmc.linear.substitute import substituted_factor
+from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
+
+__all__ = ["LINEAR", "SEVERAL"]
+
+
+def _scaled(op: Operation, k: int, labels: list[Label], coefficient: Any = 1, factors: tuple[Factor, ...] = ()) -> Term:
+    return Term(coefficient, factors, plains(labels), elementwise_axes(op.in_shapes[k], labels))
+
+
+@linear(p.add_p, p.add_jaxvals_p)
+def _add(op, k):
+    return [_scaled(op, k, fresh(op.out_shapes[0]))]
+
+
+@linear(p.sub_p)
+def _sub(op, k):
+    return [_scaled(op, k, fresh(op.out_shapes[0]), -1 if k else 1)]
+
+
+@linear(p.neg_p)
+def _neg(op, k):
+    return [_scaled(op, k, fresh(op.out_shapes[0]), -1)]
+
+
+@linear(p.convert_element_type_p, p.copy_p, p.name_p, p.reduce_precision_p)
+def _same(op, k):
+    return [_scaled(op, k, fresh(op.out_shapes[0]))]
+
+
+@linear(p.stop_gradient_p)
+def _stopped(op, k):
+    return []
+
+
+@linear(p.complex_p)
+def _complex(op, k):
+    return [_scaled(op, k, fresh(op.out_shapes[0]), 1j if k else 1)]
+
+
+@linear(p.mul_p)
+def _mul(op, k):
+    labels = fresh(op.out_shapes[0])
+    return [_scaled(op, k, labels, *op.weight(1 - k, labels))]
+
+
+@linear(p.div_p)
+def _div(op, k):
+    labels = fresh(op.out_shapes[0])
+    y = op.values[1]
+    if k == 1:
+        x, y = op.values[0].array, y.array
+        factor = Factor(jnp.broadcast_to(-(x / y) / y, op.out_shapes[0]), tuple(labels))
+        return [_scaled(op, k, labels, 1, (factor,))]
+    if y.literal is not None:
+        return [_scaled(op, k, labels, 1 / y.literal if y.literal else math.inf)]
+    inverse = y._replace(base=1 / jnp.asarray(y.base), array=y.array, computed=True)
+    return [_scaled(op, k, labels, *weight(inverse, labels))]
+
+
+@linear(p.select_n_p)
+def _select_n(op, k):
+    if k == 0:
+        return []
+    labels = fresh(op.out_shapes[0])
+    which = op.values[0]
+    base = jnp.asarray(which.base)
+    chosen = (base if k == 2 else ~base) if base.dtype == bool else base == k - 1
+    mask = which._replace(base=chosen, literal=None, computed=True)
+    return [_scaled(op, k, labels, *weight(mask, labels))]
+
+
+# contractions
+
+
+@linear(p.reduce_sum_p)
+def _reduce_sum(op, k):
+    labels = fresh(op.in_shapes[0])
+    return [Term(1, (), plains(m for d, m in enumerate(labels) if d not in op.params["axes"]), plains(labels))]
+
+
+@linear(p.cumsum_p)
+def _cumsum(op, k):
+    axis, labels = op.params["axis"], fresh(op.in_shapes[0])
+    source = Label(labels[axis].size)
+    here, there = np.arange(source.size)[:, None], np.arange(source.size)[None, :]
+    reached = jnp.asarray(here <= there if op.params["reverse"] else here >= there)
+    axes = [plain(source) if d == axis else plain(m) for d, m in enumerate(labels)]
+    return [Term(1, (Factor(reached, (labels[axis], source)),), plains(labels), tuple(axes))]
+
+
+@linear(p.dot_general_p)
+def _dot_general(op, k):
+    contracted, batch = op.params["dimension_numbers"]
+    names = [[None] * len(shape) for shape in op.in_shapes]
+    for pairs in (contracted, batch):
+        for i, j in zip(*pairs, strict=True):
+            names[0][i] = names[1][j] = Label(op.in_shapes[0][i])
+    for shape, own in zip(op.in_shapes, names, strict=True):
+        own[:] = [Label(n) if label is None else label for n, label in zip(shape, own, strict=True)]
+    free = [
+        [label for d, label in enumerate(own) if d not in (*c, *b)]
+        for own, c, b in zip(names, contracted, batch, strict=True)
+    ]
+    out = [*(names[0][i] for i in batch[0]), *free[0], *free[1]]
+    coefficient, factors = weight(op.values[1 - k], names[1 - k])
+    return [Term(coefficient, factors, plains(out), plains(names[k]))]
+
+
+@linear(p.reduce_window_sum_p)
+def _reduce_window_sum(op, k):
+    params = op.params
+    if any(n != 1 for n in params["base_dilation"]):
+        return None
+    out, window = fresh(op.out_shapes[0]), fresh(params["window_dimensions"])
+    axes = []
+    for n, o, w, s, d, (low, high) in zip(
+        op.in_shapes[0], out, window, params["window_strides"], params["window_dilation"], params["padding"], strict=True
+    ):
+        whole = w.size == 1 and s == 1 and not low and not high
+        axes.append(plain(o) if whole else Axis(n, ((o, s), (w, d)), -low))
+    return [Term(1, (), plains(out), tuple(axes))]
+
+
+@linear(p.conv_general_dilated_p)
+def _convolution(op, k):
+    """out[n, g co, o] = Σ lhs[n, g ci, s o + d k − low] rhs[g co, ci, k]."""
+    params = op.params
+    if params["batch_group_count"] != 1 or any(n != 1 for n in params["lhs_dilation"]):
+        return None
+    lhs_spec, rhs_spec, out_spec = params["dimension_numbers"]
+    lhs_shape, rhs_shape = op.in_shapes
+    out_shape = op.out_shapes[0]
+    groups = params["feature_group_count"]
+    g, n = Label(groups), Label(out_shape[out_spec[0]])
+    co, ci = Label(rhs_shape[rhs_spec[0]] // groups), Label(rhs_shape[rhs_spec[1]])
+    o = [Label(out_shape[d]) for d in out_spec[2:]]
+    w = [Label(rhs_shape[d]) for d in rhs_spec[2:]]
+
+    def channel(label: Label) -> Axis:
+        if groups == 1:
+            return plain(label)
+        return plain(g) if label.size == 1 else Axis(groups * label.size, ((g, label.size), (label, 1)))
+
+    windows = []
+    for d, a, b, s, dil, (low, high) in zip(
+        lhs_spec[2:], o, w, params["window_strides"], params["rhs_dilation"], params["padding"], strict=True
+    ):
+        whole = b.size == 1 and s == 1 and not low and not high
+        windows.append(plain(a) if whole else Axis(lhs_shape[d], ((a, s), (b, dil)), -low))
+
+    def ordered(axes: list[Axis], spec: tuple[int, ...]) -> tuple[Axis, ...]:
+        return tuple(axes[spec.index(d)] for d in range(len(spec)))
+
+    lhs = ordered([plain(n), channel(ci), *windows], lhs_spec)
+    rhs = ordered([channel(co), plain(ci), *plains(w)], rhs_spec)
+    out = ordered([plain(n), channel(co), *plains(o)], out_spec)
+    # the other operand becomes a factor: an array read at the positions of its axes
+    other = op.values[1 - k].array
+    factor = value_at(other, rhs if k == 0 else lhs, op.values[1 - k].computed)
+    return [Term(1, (factor,), out, lhs if k == 0 else rhs)]
+
+
+def value_at(array: Any, axes: tuple[Axis, ...], computed: bool) -> Factor:
+    """The array as a factor on the labels of ``axes``, read at their positions, zero outside."""
+    labels = fresh(np.shape(array))
+    factor = Factor(array, tuple(labels), computed)
+    for label, axis in zip(labels, axes, strict=True):
+        factor = substituted_factor(factor, label, axis)
+    return factor
+
+
+# element-wise functions: the derivative is what JAX's rule says of a tangent of ones
+
+_NAMES = (
+    "abs acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma erf erf_inv erfc "
+    "exp exp2 expm1 floor igamma igammac integer_pow is_finite lgamma log log1p logistic max min nextafter polygamma pow "
+    "random_gamma_grad regularized_incomplete_beta rem round rsqrt sign sin sinh sqrt square tan tanh zeta"
+)
+ELEMENTWISE = {
+    primitive for name in _NAMES.split() if (primitive := getattr(p, f"{name}_p", None)) is not None
+}
+
+
+def elementwise(eqn, op: Operation, k: int) -> list[Term]:
+    """diag(∂f/∂x_k), the derivative by JAX's own rule for the primitive."""
+    arrays = [v.array for v in op.values]
+    params = eqn.primitive.get_bind_params(eqn.params)
+
+    def f(x):
+        return eqn.primitive.bind(*arrays[:k], x, *arrays[k + 1 :], **params)
+
+    x = jnp.asarray(arrays[k])
+    _, derivative = jax.jvp(f, (x,), (jnp.ones_like(x),))
+    labels = fresh(op.out_shapes[0])
+    return [_scaled(op, k, labels, *weight(value(derivative), labels))]

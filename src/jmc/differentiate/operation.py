@@ -1,0 +1,115 @@
+"""One equation seen by the rules: its operands' values, and the registry of rules for linear primitives.
+
+A rule says, for a primitive that is linear in its operand k, the operand's Jacobian as terms. There is one rule per
+primitive for everything: the same terms give Jacobians, and contracted with a cotangent, gradients.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import Primitive
+
+from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
+
+
+class Value(NamedTuple):
+    """An array that a rule may use as a factor; it may be a repeated or transposed view of a smaller one.
+
+    Attributes:
+        array: the array itself.
+        base, dims: ``array[i] = base[i[dims]]``: axis k of ``base`` is axis ``dims[k]`` of ``array``.
+        literal: the number that it is everywhere, if that is known.
+        computed: whether jmc computed ``base``; inputs and constants of the function are not.
+    """
+
+    array: Any
+    base: Any
+    dims: tuple[int, ...]
+    literal: float | complex | None = None
+    computed: bool = True
+
+
+def value(array: Any, computed: bool = True) -> Value:
+    """An array as it is."""
+    return Value(array, array, tuple(range(np.ndim(array))), None, computed)
+
+
+def literal(number: Any) -> Value:
+    """A literal of the program; a scalar of moderate size is known as a number."""
+    plain_number = number
+    if np.ndim(number) == 0 and isinstance(number, (int, float, complex, np.generic, np.ndarray)):
+        plain_number = number.item() if hasattr(number, "item") else number
+        if isinstance(plain_number, (int, float, complex)) and not isinstance(plain_number, bool):
+            # larger ones stay arrays, so that they are multiplied in the order in which the function does
+            moderate = plain_number == 0 or 2.0**-20 <= abs(plain_number) <= 2.0**20
+            return Value(number, number, (), plain_number if moderate else None, False)
+    return value(number, False)
+
+
+class Operation(NamedTuple):
+    """An equation: its parameters, its operands' values and shapes, and the shapes of its results."""
+
+    params: dict[str, Any]
+    values: Sequence[Value]
+    in_shapes: Sequence[tuple[int, ...]]
+    out_shapes: Sequence[tuple[int, ...]]
+    dtype: Any
+
+    def scaled(self, k: int, labels: Sequence[Label], array: Any = None) -> Term:
+        """The element-wise Jacobian diag(operand k) on ``labels``; or diag(``array``) with respect to operand k."""
+        coefficient, factors = (1, ()) if array is None else array
+        return Term(coefficient, factors, plains(labels), elementwise_axes(self.in_shapes[k], labels))
+
+    def weight(self, i: int, labels: Sequence[Label]) -> tuple[float | complex, tuple[Factor, ...]]:
+        """Operand i as a coefficient and factors on ``labels``, one for each axis of the (broadcast) operand."""
+        return weight(self.values[i], labels)
+
+
+def weight(v: Value, labels: Sequence[Label]) -> tuple[float | complex, tuple[Factor, ...]]:
+    """A value as a coefficient and factors, its axes (if it is no scalar) named by ``labels``."""
+    if v.literal is not None:
+        return v.literal, ()
+    if np.ndim(v.array) == 0:
+        labels = ()
+    own = [labels[d] for d in v.dims]
+    stretched = tuple(k for k, label in enumerate(own) if np.shape(v.base)[k] != label.size)
+    if not stretched:
+        return 1, (Factor(v.base, tuple(own), v.computed),)
+    kept = tuple(label for k, label in enumerate(own) if k not in stretched)
+    return 1, (Factor(lax.squeeze(jnp.asarray(v.base), stretched), kept, v.computed),)
+
+
+def elementwise_axes(shape: Sequence[int], labels: Sequence[Label]) -> tuple[Axis, ...]:
+    """The axes of an operand of this shape in an element-wise operation: axes of size 1 are repeated."""
+    return tuple(
+        plain(label) if n == label.size else Axis(1, ()) for n, label in zip(shape, labels if shape else (), strict=True)
+    )
+
+
+Rule = Callable[[Operation, int], Iterable[Term]]
+LINEAR: dict[Primitive, Rule] = {}
+# Rules for primitives of several results give pairs (result, term).
+SEVERAL: dict[Primitive, Callable[[Operation, int], Iterable[tuple[int, Term]]]] = {}
+
+
+def linear(*primitives: Primitive | None, table: dict[Primitive, Any] = LINEAR) -> Callable[[Any], Any]:
+    """Register a rule for these primitives; None stands for one that this version of JAX lacks."""
+
+    def register(rule: Any) -> Any:
+        table.update((primitive, rule) for primitive in primitives if primitive is not None)
+        return rule
+
+    return register
+
+
+def traced(f: Callable[..., Any], *args: Any, name: str) -> Primitive | None:
+    """The primitive of this name that ``f`` applies, if it does: the way to one that JAX exports no name for."""
+    found = (eqn.primitive for eqn in jax.make_jaxpr(f)(*args).eqns)
+    return next((primitive for primitive in found if primitive.name == name), None)
+
+
+__all__ = ["LINEAR", "SEVERAL", "Operation", "Value", "fresh", "linear", "literal", "traced", "value", "weight"]

@@ -1,0 +1,82 @@
+"""The catalogue's rules as terms: an element-wise derivative is a diagonal, a vjp is walked and transposed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jmc.catalogue import marker
+from jmc.catalogue.rule import Rule
+from jmc.differentiate.opaque import Opaque
+from jmc.linear.term import Factor, Term, fresh, plains, row
+
+Terms = tuple[Term, ...]
+
+
+def rule_terms(
+    rule: Rule, precision: str | None, args: Sequence[Any], out: Any, moving: Sequence[int]
+) -> dict[int, Terms] | Opaque:
+    """The Jacobian of the rule's value with respect to each moving argument."""
+    if rule.derivative is not None:
+        labels = fresh(np.shape(out))
+        slope = marker.at(precision, rule.derivative)(args[0])
+        return {0: (Term(1, (Factor(slope, tuple(labels)),), plains(labels), plains(labels)),)}
+    found: dict[int, Terms] = {}
+    for k in moving:
+        def vjp(u: Any, k: int = k) -> Any:
+            return marker.at(precision, lambda u: rule.vjp(k, u, out, *args))(u)
+
+        if np.shape(out) == ():
+            found[k] = (row(vjp(jnp.ones_like(out))),)
+            continue
+        terms = linear_terms(vjp, out)
+        if terms is None:
+            return Opaque(_with_vjp(rule, precision, args, out, moving), [args[k] for k in moving])
+        found[k] = tuple(term.T for term in terms)
+    return found
+
+
+def linear_terms(f: Any, like: Any) -> Terms | None:
+    """The terms of a function that is linear in its one array argument; None if that cannot be seen."""
+    from jmc.differentiate.accumulate import forward
+    from jmc.differentiate.tape import Node, Tape, _walkable
+    from jmc.linear.linear_map import LinearMap
+    from jmc.linear.term import identity
+
+    closed = jax.make_jaxpr(f)(jax.ShapeDtypeStruct(np.shape(like), like.dtype))
+    if not _walkable(closed.jaxpr, [True]):
+        return None
+    tape = Tape()
+    start = Node(None, active=True, aval=closed.in_avals[0])
+    (end,) = tape.walk(closed.jaxpr, closed.consts, [start])
+    if not end.active:
+        return ()
+    shape = np.shape(like)
+    maps = forward(tape, {start: [LinearMap([identity(shape)], shape, shape, like.dtype)]}, [end])
+    (found,) = maps[0]
+    return () if found is None else found.terms
+
+
+def _with_vjp(rule: Rule, precision: str | None, args: Sequence[Any], out: Any, moving: Sequence[int]) -> Any:
+    """The rule's primal with its own vjp, as one function of the moving arguments."""
+
+    @jax.custom_vjp
+    def f(*moved: Any) -> list[Any]:
+        filled = list(args)
+        for k, array in zip(moving, moved, strict=True):
+            filled[k] = array
+        return [marker.primal(rule, precision)(*filled)]
+
+    def fwd(*moved: Any) -> Any:
+        return f(*moved), moved
+
+    def bwd(moved: Any, us: Sequence[Any]) -> tuple[Any, ...]:
+        filled = list(args)
+        for k, array in zip(moving, moved, strict=True):
+            filled[k] = array
+        return tuple(marker.at(precision, lambda u, k=k: rule.vjp(k, u, out, *filled))(us[0]) for k in moving)
+
+    f.defvjp(fwd, bwd)
+    return f

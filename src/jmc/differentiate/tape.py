@@ -1,0 +1,382 @@
+"""A traced function as a tape: each value once, and each step with the Jacobians of its operands.
+
+The only loop over equations in jmc. An equation is, in this order: nothing (it does not depend on the argument), a
+nested program (walked in place), a rule of the catalogue, a linear primitive (``operation.LINEAR``), an element-wise
+one, the program of its own JVP (walked in place), or opaque: a function whose Jacobian is swept.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import source_info_util
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
+from jax.extend.core import primitives as p
+
+from jmc.catalogue import marker
+from jmc.differentiate import indexing, shape  # noqa: F401 - their rules register themselves
+from jmc.differentiate.arithmetic import ELEMENTWISE, elementwise
+from jmc.differentiate.opaque import Opaque, Pointwise
+from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, Value, literal, value
+from jmc.linear.linear_map import LinearMap
+from jmc.linear.term import Term
+
+# The name under which a primitive keeps the function that it calls once, with its own operands.
+NESTED = {p.jit_p: "jaxpr", p.closed_call_p: "call_jaxpr", p.remat_p: "jaxpr"}
+# A scan of few equations in all is walked step by step.
+UNROLLED = 256
+# The program of an equation's JVP is walked if it is short; long ones are associative scans and factorizations.
+WALKED = 64
+
+
+class NotDifferentiable(NotImplementedError):  # noqa: N818 - it reads as what it says, as StopIteration does
+    """The function applies, to what is differentiated, an operation that has no derivative rule."""
+
+
+@dataclass(eq=False)
+class Node:
+    """A value of the program: its array, and whether it depends on the argument (``active``)."""
+
+    value: Value | None
+    active: bool = False
+    uses: int = 0
+    aval: Any = None
+
+
+@dataclass(eq=False)
+class Step:
+    """How results move with operands: ``terms[result][operand]``, or an opaque function."""
+
+    ins: list[Node]
+    outs: list[Node]
+    terms: dict[tuple[int, int], tuple[Term, ...]] = field(default_factory=dict)
+    opaque: Any = None
+
+
+class Tape:
+    """The steps of a program that depend on the argument, in order."""
+
+    def __init__(self, gradient: bool = False) -> None:
+        self.steps: list[Step] = []
+        self.gradient = gradient  # only a row will be pulled back: JAX's own vjp is as good as terms, or better
+
+    def walk(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Node], line: str = "") -> list[Node]:
+        """Evaluate ``jaxpr`` and append its active steps; ``line`` is named for an equation that has none."""
+        nodes: dict[Any, Node] = dict(zip(jaxpr.invars, args, strict=True))
+        for var, const in zip(jaxpr.constvars, consts, strict=True):
+            nodes[var] = const if isinstance(const, Node) else Node(value(const, computed=False))
+
+        def read(atom: Any) -> Node:
+            return Node(literal(atom.val)) if isinstance(atom, Literal) else nodes[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [read(atom) for atom in eqn.invars]
+            reaches = any(node.active for node in operands) and any(_inexact(var.aval) for var in eqn.outvars)
+            outs = self._equation(eqn, operands, line) if reaches else _constant(eqn, operands)
+            nodes.update(zip(eqn.outvars, outs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def step(self, ins: Sequence[Node], outs: Sequence[Node], terms: Any = None, opaque: Any = None) -> None:
+        """Append a step."""
+        for node in ins:
+            node.uses += node.active
+        self.steps.append(Step(list(ins), list(outs), terms or {}, opaque))
+
+    def _equation(self, eqn: JaxprEqn, operands: list[Node], caller: str) -> Sequence[Node]:
+        line = source_info_util.summarize(eqn.source_info) or caller
+        if (name := NESTED.get(eqn.primitive)) is not None:
+            inner = eqn.params[name]  # with constants of its own, or a bare Jaxpr
+            return self.walk(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), operands, line)
+        if eqn.primitive is p.scan_p and _short(eqn) and not self.gradient:
+            return self._unrolled(eqn, operands, line)
+        if eqn.primitive is p.cond_p and (taken := _known_index(operands[0])) is not None:
+            branch = eqn.params["branches"][min(max(taken, 0), len(eqn.params["branches"]) - 1)]
+            return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
+        moving = [k for k, node in enumerate(operands) if node.active]
+        try:
+            return (
+                self._by_rule(eqn, operands, moving)
+                or self._linear(eqn, operands, moving)
+                or (None if self.gradient else self._by_jvp(eqn, operands, moving, line))
+                or self._opaque(eqn, operands, moving)
+            )
+        except NotDifferentiable:
+            raise
+        except NotImplementedError as error:
+            raise refusal(eqn, line, error) from None
+
+    # one equation
+
+    def _by_rule(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node] | None:
+        if eqn.primitive is not marker.primitive:
+            return None
+        from jmc.differentiate.rules import rule_terms
+
+        (out,) = _constant(eqn, operands)
+        assert out.value is not None
+        arrays = [node.value.array for node in operands if node.value is not None]
+        found = rule_terms(eqn.params["rule"], eqn.params["precision"], arrays, out.value.array, moving)
+        if isinstance(found, Opaque):
+            self.step([operands[k] for k in moving], [_active(out)], opaque=found)
+        else:
+            self.step(operands, [_active(out)], {(0, k): terms for k, terms in found.items()})
+        return [out]
+
+    def _linear(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node] | None:
+        if self.gradient and eqn.primitive in BULKY:
+            return None
+        several = SEVERAL.get(eqn.primitive)
+        rule = LINEAR.get(eqn.primitive)
+        by_jvp = eqn.primitive in ELEMENTWISE and _holomorphic(eqn)
+        real_linear = eqn.primitive in _REAL_LINEAR or (
+            eqn.primitive is p.convert_element_type_p
+            and _complex(eqn.invars[0].aval) != _complex(eqn.outvars[0].aval)
+            and not _complex(eqn.outvars[0].aval)
+        )
+        if not (several or rule or by_jvp or real_linear):
+            return None
+        outs = _constant(eqn, operands) if _known(operands) else [Node(None) for _ in eqn.outvars]
+        for out, var in zip(outs, eqn.outvars, strict=True):
+            out.aval = var.aval
+        op = Operation(
+            eqn.params,
+            [_value(node) for node in operands],
+            [atom.aval.shape for atom in eqn.invars],
+            [var.aval.shape for var in eqn.outvars],
+            eqn.outvars[0].aval.dtype,
+        )
+        if real_linear:
+            bind = functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params))
+            self.step(operands, [_active(outs[0])], opaque=Pointwise(bind, eqn.outvars[0].aval.dtype))
+            return outs
+        terms: dict[tuple[int, int], list[Term]] = {}
+        for k in moving:
+            if several:
+                for j, term in several(op, k):
+                    terms.setdefault((j, k), []).append(term)
+                continue
+            found = rule(op, k) if rule else elementwise(eqn, op, k)
+            if found is None:
+                return None
+            terms[0, k] = list(found)
+        if not any(terms.values()):
+            return outs
+        reached = {j for (j, _), found in terms.items() if found}
+        for j, out in enumerate(outs):
+            if j in reached and _inexact(eqn.outvars[j].aval):
+                _active(out)
+        self.step(operands, outs, {key: tuple(found) for key, found in terms.items()})
+        return outs
+
+    def _by_jvp(self, eqn: JaxprEqn, operands: list[Node], moving: list[int], line: str) -> Sequence[Node] | None:
+        if not _known(operands) or eqn.primitive in _SWEPT:
+            return None
+        traced = jvp_program(eqn, tuple(moving))
+        if traced is None:
+            return None
+        closed, active = traced
+        primals = [Node(node.value) for node in operands]
+        outs = self.walk(closed.jaxpr, closed.consts, [*primals, *(operands[k] for k in moving)], line)
+        count = len(eqn.outvars)
+        results = []
+        tangents = iter(outs[count:])
+        for j in range(count):
+            out = Node(outs[j].value, aval=eqn.outvars[j].aval)
+            if j in active:
+                tangent = next(tangents)
+                if tangent.active:
+                    identity_step(self, tangent, out, eqn.outvars[j].aval)
+            results.append(out)
+        return results
+
+    def _opaque(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node]:
+        if not _known(operands):
+            raise NotDifferentiable(eqn.primitive.name)
+        outs = _constant(eqn, operands)
+        differentiable = [j for j, var in enumerate(eqn.outvars) if _inexact(var.aval)]
+        arrays = [node.value.array for node in operands if node.value is not None]
+        params = eqn.primitive.get_bind_params(eqn.params)
+
+        def f(*moved: Any) -> list[Any]:
+            filled = list(arrays)
+            for k, array in zip(moving, moved, strict=True):
+                filled[k] = array
+            found = eqn.primitive.bind(*filled, **params)
+            found = found if eqn.primitive.multiple_results else [found]
+            return [found[j] for j in differentiable]
+
+        function = Opaque(f, [jnp.asarray(arrays[k]) for k in moving], CORE.get(eqn.primitive))
+        function.check()
+        self.step([operands[k] for k in moving], [_active(outs[j]) for j in differentiable], opaque=function)
+        return outs
+
+    def _unrolled(self, eqn: JaxprEqn, operands: list[Node], line: str) -> Sequence[Node]:
+        from jmc.differentiate.loops import unrolled
+
+        return unrolled(self, eqn, operands, line)
+
+
+# Their terms hold more numbers than their operands.
+BULKY = {p.conv_general_dilated_p, p.reduce_window_sum_p, p.cumsum_p, p.gather_p, p.scatter_add_p, p.dynamic_slice_p, p.dynamic_update_slice_p}
+_REAL_LINEAR = {p.real_p, p.imag_p, p.conj_p}
+# Programs of their JVP would be long, and dense after all.
+_SWEPT = {p.while_p, p.scan_p, p.cond_p, p.cumprod_p, p.cummax_p, p.cummin_p, p.cumlogsumexp_p}
+# How many trailing axes an operation works on; the others are batch axes, shared by operands and results.
+CORE = {p.cholesky_p: 2, p.lu_p: 2, p.qr_p: 2, p.svd_p: 2, p.eigh_p: 2, p.triangular_solve_p: 2}
+
+
+def identity_step(tape: Tape, before: Node, after: Node, aval: Any) -> None:
+    """``after`` moves as ``before`` does."""
+    from jmc.linear.term import identity
+
+    after.aval = aval
+    tape.step([before], [_active(after)], {(0, 0): (identity(aval.shape),)})
+
+
+def _active(node: Node) -> Node:
+    node.active = True
+    return node
+
+
+def _known(operands: Sequence[Node]) -> bool:
+    """Whether all values are known; within the program of a JVP, those of tangents are not."""
+    return all(node.value is not None for node in operands)
+
+
+def _value(node: Node) -> Value:
+    return node.value if node.value is not None else Value(None, None, ())
+
+
+def _inexact(aval: Any) -> bool:
+    return jnp.issubdtype(aval.dtype, jnp.inexact)
+
+
+def _complex(aval: Any) -> bool:
+    return jnp.issubdtype(aval.dtype, jnp.complexfloating)
+
+
+def _holomorphic(eqn: JaxprEqn) -> bool:
+    """Whether a tangent of ones gives the derivative: not for |z| and sign of complex numbers."""
+    return not _complex(eqn.invars[0].aval) or eqn.primitive not in (p.abs_p, p.sign_p)
+
+
+def _known_index(node: Node) -> int | None:
+    array = node.value.array if node.value is not None else None
+    return int(array) if isinstance(array, (int, bool, np.integer, np.ndarray, np.bool_)) else None
+
+
+def _short(eqn: JaxprEqn) -> bool:
+    inner = eqn.params["jaxpr"]
+    return eqn.params["length"] * len(getattr(inner, "jaxpr", inner).eqns) <= UNROLLED
+
+
+def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
+    """The results as values alone; what only repeats or transposes an array stays a view of it."""
+    values = [node.value for node in operands if node.value is not None]
+    found = eqn.primitive.bind(*[v.array for v in values], **eqn.primitive.get_bind_params(eqn.params))
+    arrays = found if eqn.primitive.multiple_results else [found]
+    view = _view(eqn, values, arrays[0]) if len(arrays) == 1 else None
+    outs = [Node(view or value(array)) for array in arrays]
+    for out, var in zip(outs, eqn.outvars, strict=True):
+        out.aval = var.aval
+    return outs
+
+
+def _view(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | None:
+    if not values:
+        return None
+    source = values[0]
+    if eqn.primitive is p.broadcast_in_dim_p:
+        dims = eqn.params["broadcast_dimensions"]
+        if all(n == np.shape(array)[d] for n, d in zip(np.shape(source.array), dims, strict=True)):
+            return source._replace(array=array, dims=tuple(dims[d] for d in source.dims))
+    elif eqn.primitive is p.transpose_p:
+        place = {d: i for i, d in enumerate(eqn.params["permutation"])}
+        return source._replace(array=array, dims=tuple(place[d] for d in source.dims))
+    elif eqn.primitive is p.convert_element_type_p and source.literal is not None:
+        if _inexact(eqn.outvars[0].aval):
+            return source._replace(array=array)
+    elif eqn.primitive in (p.copy_p, p.name_p, p.stop_gradient_p):
+        return source._replace(array=array)
+    return None
+
+
+def refusal(eqn: JaxprEqn, line: str, error: Exception) -> NotDifferentiable:
+    """What JAX cannot differentiate, by primitive and line."""
+    debug = getattr(getattr(eqn.params.get("call_jaxpr"), "jaxpr", None), "debug_info", None)
+    function = f" of `{debug.func_name}`" if debug is not None else ""
+    return NotDifferentiable(
+        f"no derivative for the primitive `{eqn.primitive.name}`{function}, at {line or 'an unknown line'}: "
+        f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    )
+
+
+# the program of an equation's JVP
+
+
+def jvp_program(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]] | None:
+    """The traced (primals, moving tangents) ↦ (results, tangents), if it can be walked; and which results move."""
+    params = eqn.primitive.get_bind_params(eqn.params)
+    active: list[int] = []
+
+    def f(*both: Any) -> list[Any]:
+        primals, tangents = both[: len(eqn.invars)], both[len(eqn.invars) :]
+
+        def restricted(*moved: Any) -> Any:
+            filled = list(primals)
+            for k, array in zip(moving, moved, strict=True):
+                filled[k] = array
+            return eqn.primitive.bind(*filled, **params)
+
+        outs, dots = jax.jvp(restricted, [primals[k] for k in moving], list(tangents))
+        if not eqn.primitive.multiple_results:
+            outs, dots = [outs], [dots]
+        active[:] = [j for j, out in enumerate(outs) if jnp.issubdtype(jnp.result_type(out), jnp.inexact)]
+        return [*outs, *(dots[j] for j in active)]
+
+    avals = [_abstract(atom.aval) for atom in eqn.invars]
+    try:
+        closed = jax.make_jaxpr(f)(*avals, *(avals[k] for k in moving))
+    except TypeError as error:
+        if "forward-mode" in str(error) or "custom_vjp" in str(error):
+            return None
+        raise
+    moved = [False] * len(avals) + [True] * len(moving)
+    return (closed, list(active)) if _walkable(closed.jaxpr, moved) else None
+
+
+def _abstract(aval: Any) -> Any:
+    return aval
+
+
+def _walkable(jaxpr: Any, moving: Sequence[bool]) -> bool:
+    """Whether all that tangents go through is linear, with a rule, and not too long."""
+    return _count_walkable(jaxpr, moving)[0] <= WALKED
+
+
+def _count_walkable(jaxpr: Any, moving: Sequence[bool]) -> tuple[int, list[bool]]:
+    active = {var for var, moves in zip(jaxpr.invars, moving, strict=True) if moves}
+    count = 0
+
+    def depends(atom: Any) -> bool:
+        return not isinstance(atom, Literal) and atom in active
+
+    for eqn in jaxpr.eqns:
+        dependent = [depends(atom) for atom in eqn.invars]
+        if not any(dependent) or not any(_inexact(var.aval) for var in eqn.outvars):
+            continue
+        if (name := NESTED.get(eqn.primitive)) is not None:
+            inner = eqn.params[name]
+            more, outs = _count_walkable(getattr(inner, "jaxpr", inner), dependent)
+            count += more
+            active.update(var for var, moves in zip(eqn.outvars, outs, strict=True) if moves)
+            continue
+        if eqn.primitive not in LINEAR and eqn.primitive not in SEVERAL and eqn.primitive not in _REAL_LINEAR:
+            return WALKED + 1, [True] * len(jaxpr.outvars)
+        count += 1
+        active.update(eqn.outvars)
+    return count, [depends(atom) for atom in jaxpr.outvars]

@@ -1,0 +1,210 @@
+"""One contraction: Σ Π factors over the labels that are not kept, in the order that costs the fewest operations."""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from opt_einsum import paths
+
+from jmc.linear.term import Factor, Label
+
+Labels = tuple[Label, ...]
+
+
+class TooLarge(ValueError):  # noqa: N818 - it reads as what it says, as StopIteration does
+    """An array would need more memory than is allowed."""
+
+
+def check_size(shape: Sequence[int], dtype: Any, max_bytes: int, what: str) -> None:
+    """Raise TooLarge if an array of this shape has more than ``max_bytes``."""
+    needed = math.prod(shape) * jnp.dtype(dtype).itemsize
+    if needed > max_bytes:
+        raise TooLarge(
+            f"{what} of shape {tuple(shape)} would need {_readable(needed)}, but `max_bytes` allows {_readable(max_bytes)}"
+        )
+
+
+def _readable(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} TiB"
+
+
+def multiplied(a: Factor, b: Factor) -> Factor:
+    """a ⊙ b, where the labels of one are among the other's."""
+    if not set(b.labels) <= set(a.labels):
+        a, b = b, a
+    x, y = common(a.array, b.array)
+    y = aligned(y, b.labels, a.labels)
+    return Factor(x & y if x.dtype == bool else x * y, a.labels)
+
+
+def common(x: Any, y: Any) -> tuple[Any, Any]:
+    """Both arrays in the type of their product; zeros and ones (bool) take the other's."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.dtype == y.dtype:
+        return x, y
+    with jax.numpy_dtype_promotion("standard"):
+        wide = jnp.promote_types(x.dtype, y.dtype)
+    return x.astype(wide), y.astype(wide)
+
+
+def aligned(array: Any, labels: Sequence[Label], order: Sequence[Label]) -> Any:
+    """``array`` with its axes in the ``order`` of labels, of size 1 for those that it lacks."""
+    place = {label: k for k, label in enumerate(order)}
+    permutation = sorted(range(len(labels)), key=lambda k: place[labels[k]])
+    if permutation != list(range(len(labels))):
+        array = lax.transpose(array, permutation)
+    if len(labels) == len(order):
+        return array
+    return lax.expand_dims(array, [k for k, label in enumerate(order) if label not in labels])
+
+
+def contract(
+    factors: Sequence[Factor], keep: Sequence[Label], dtype: Any, max_bytes: int | None = None
+) -> tuple[Any, Labels]:
+    """Σ Π factors over the labels not in ``keep``; the array and its labels, those of ``keep`` that occur.
+
+    The products are accumulated in ``dtype``. Raises TooLarge if an intermediate array exceeds ``max_bytes``.
+    """
+    operands = [Factor(_cast(f.array, dtype), f.labels) for f in factors]
+    if not operands:
+        return jnp.ones((), dtype), ()
+    kept = set(keep)
+    for step in plan([f.labels for f in operands], kept):
+        pair = [operands.pop(k) for k in sorted(step, reverse=True)][::-1]
+        needed = kept.union(*(f.labels for f in operands))
+        operands.append(_product(pair, needed, dtype, max_bytes))
+    (result,) = operands
+    return result.array, result.labels
+
+
+def _cast(array: Any, dtype: Any) -> Any:
+    array = jnp.asarray(array)
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _product(pair: Sequence[Factor], needed: set[Label], dtype: Any, max_bytes: int | None) -> Factor:
+    if len(pair) == 1:
+        return _summed(pair[0], needed)
+    a, b = pair
+    a, b = _summed(a, needed | set(b.labels)), _summed(b, needed | set(a.labels))
+    shared = [label for label in a.labels if label in b.labels]
+    summed = [label for label in shared if label not in needed]
+    batch = [label for label in shared if label in needed]
+    mine = [label for label in a.labels if label not in shared]
+    theirs = [label for label in b.labels if label not in shared]
+    labels = (*batch, *mine, *theirs)
+    if max_bytes is not None:
+        check_size([label.size for label in labels], dtype, max_bytes, "an intermediate array")
+    if not summed:
+        order = _broadcast_order(a.labels, b.labels)
+        return Factor(aligned(a.array, a.labels, order) * aligned(b.array, b.labels, order), tuple(order))
+    numbers = (
+        ([a.labels.index(m) for m in summed], [b.labels.index(m) for m in summed]),
+        ([a.labels.index(m) for m in batch], [b.labels.index(m) for m in batch]),
+    )
+    return Factor(lax.dot_general(a.array, b.array, numbers), labels)
+
+
+def _broadcast_order(a: Labels, b: Labels) -> list[Label]:
+    longer, other = (a, b) if len(a) >= len(b) else (b, a)
+    extra = [label for label in other if label not in longer]
+    return [*longer, *extra] if longer is a else [*extra, *longer]
+
+
+def _summed(factor: Factor, needed: set[Label]) -> Factor:
+    gone = [k for k, label in enumerate(factor.labels) if label not in needed]
+    if not gone:
+        return factor
+    labels = tuple(label for label in factor.labels if label in needed)
+    return Factor(jnp.sum(factor.array, axis=tuple(gone)), labels)
+
+
+# planning
+
+
+def plan(operands: Sequence[Labels], keep: Iterable[Label]) -> list[tuple[int, ...]]:
+    """Steps of one or two operands, by position; the result of a step goes to the end of the list.
+
+    Factors on the same labels are multiplied first; the rest is a search for the path of the fewest operations,
+    exhaustive for few factors and greedy for many.
+    """
+    keep = frozenset(keep)
+    left = [frozenset(labels) for labels in operands]
+    steps: list[tuple[int, ...]] = []
+
+    def take(*step: int) -> None:
+        steps.append(step)
+        chosen = [left.pop(k) for k in sorted(step, reverse=True)]
+        needed = keep.union(*left)
+        left.append(frozenset.union(*chosen) & needed)
+
+    merged = True
+    while merged:
+        merged = False
+        for i, j in itertools.combinations(range(len(left)), 2):
+            if left[i] == left[j]:
+                take(i, j)
+                merged = True
+                break
+    if len(left) == 1:
+        if not left[0] <= keep:
+            take(0)
+        return steps
+    if len(left) == 2:
+        take(0, 1)
+        return steps
+    number = {label: k for k, label in enumerate(dict.fromkeys(itertools.chain(*operands)))}
+    inputs = tuple(frozenset(number[label] for label in labels) for labels in left)
+    output = frozenset(number[label] for label in number if label in keep)
+    for step in _path(inputs, output, tuple(max(label.size, 1) for label in number)):
+        take(*step)
+    return steps
+
+
+@functools.lru_cache(maxsize=4096)
+def _path(inputs: tuple[frozenset[int], ...], output: frozenset[int], sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    search = paths.optimal if len(inputs) <= 6 else _branch if len(inputs) <= 9 else paths.greedy
+    return [tuple(step) for step in search(list(inputs), output, dict(enumerate(sizes)), None)]
+
+
+_branch = functools.partial(paths.branch, nbranch=2)
+
+
+def flops(operands: Sequence[Labels], keep: Iterable[Label]) -> int:
+    """Additions and multiplications of the planned contraction."""
+    kept = set(keep)
+    left = [set(labels) for labels in operands]
+    total = 0
+    for step in plan(operands, kept):
+        chosen = [left.pop(k) for k in sorted(step, reverse=True)]
+        needed = kept.union(*left)
+        work = 0
+        if len(chosen) == 2:
+            a, b = chosen
+            for one, other in ((a, b), (b, a)):  # sums over what only one of them has
+                alone = {label for label in one if label not in needed and label not in other}
+                if alone:
+                    total += _count(one)
+                    one -= alone
+            summed = {label for label in a & b if label not in needed}
+            work = _count(a | b) * (2 if summed else 1)
+            result = (a | b) - summed
+        else:
+            work = _count(chosen[0])
+            result = chosen[0] & needed
+        total += work
+        left.append(result)
+    return total
+
+
+def _count(labels: Iterable[Label]) -> int:
+    return math.prod(label.size for label in labels)

@@ -1,0 +1,229 @@
+"""Fewer factors in a term, and fewer terms in a sum, wherever that stores fewer numbers or costs next to nothing."""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from jmc.linear.contract import aligned, common, contract, flops, multiplied
+from jmc.linear.term import Factor, Label, Term, itemsize
+
+# A contraction is done at once if it shrinks its factors and costs at most so many operations per number it reads.
+CHEAP = 16
+
+
+def tidy(term: Term) -> Term:
+    """The same term, with factors on the same labels multiplied and labels summed where that is cheap."""
+    factors: list[Factor] = []
+    for factor in term.factors:
+        _multiply_in(factors, factor)
+    on_axes = {label for axis in term.axes for label, _ in axis.strides}
+    factors = _cheap_sums(factors, on_axes)
+    return Term(term.coefficient, tuple(factors), term.out, term.in_)
+
+
+def _multiply_in(factors: list[Factor], factor: Factor) -> None:
+    """Append ``factor``, or multiply it into one on the same labels; a scalar, into what was computed last."""
+    own = set(factor.labels)
+    for k in reversed(range(len(factors))):
+        other = factors[k]
+        same = own == set(other.labels)
+        scalar = factor.computed and other.computed and not (factor.labels and other.labels)
+        if same or scalar:
+            factors[k] = multiplied(other, factor)
+            return
+    factors.append(factor)
+
+
+def _cheap_sums(factors: list[Factor], on_axes: set[Label]) -> list[Factor]:
+    holders: dict[Label, list[Factor]] = {}
+    for factor in factors:
+        for label in factor.labels:
+            if label not in on_axes:
+                holders.setdefault(label, []).append(factor)
+    for held in holders.values():
+        if len(held) > 2:
+            continue
+        rest = [factor for factor in factors if all(factor is not h for h in held)]
+        keep = on_axes.union(*(f.labels for f in rest))
+        labels = tuple(m for m in dict.fromkeys(itertools.chain(*(f.labels for f in held))) if m in keep)
+        size = sum(itemsize(f) for f in held)
+        result = math.prod(m.size for m in labels)
+        if len(held) == 1 or (result <= size and flops([f.labels for f in held], labels) <= CHEAP * size):
+            dtype = jnp.result_type(*common(held[0].array, held[-1].array))
+            if dtype == bool:
+                continue  # a count, whose type the map knows
+            array, order = contract(held, labels, dtype)
+            _multiply_in(rest, Factor(array, order))
+            return _cheap_sums(rest, on_axes)
+    return factors
+
+
+def added(terms: Iterable[Term]) -> tuple[Term, ...]:
+    """The sum with equal terms counted, and terms that differ in their factors on the same labels made one."""
+    result: list[Term] = []
+    for term in terms:
+        if term.coefficient == 0:
+            continue
+        for k, other in enumerate(result):
+            both = _one(other, term)
+            if both is not None:
+                if both.coefficient == 0:
+                    result.pop(k)
+                else:
+                    result[k] = both
+                break
+        else:
+            result.append(term)
+    return tuple(result)
+
+
+def _one(a: Term, b: Term) -> Term | None:
+    """a + b as one term, if that takes no more numbers."""
+    names = corresponding(a, b)
+    if names is None:
+        return None
+    alone_a, alone_b, common_factors = _matched(a, b, names)
+    if not alone_a and not alone_b:
+        return Term(a.coefficient + b.coefficient, a.factors, a.out, a.in_)
+    alone_b_labels = [f.labels for f in alone_b]
+    if any(label not in names for labels in alone_b_labels for label in labels):
+        return None
+    known = set(names.values())
+    if any(label not in known for f in alone_a for label in f.labels):
+        return None
+    alone_b = [f._replace(labels=tuple(names[label] for label in f.labels)) for f in alone_b]
+    labels = tuple(dict.fromkeys(itertools.chain(*(f.labels for f in (*alone_a, *alone_b)))))
+    stored = sum(itemsize(f) for f in (*alone_a, *alone_b) if f.computed)
+    if math.prod(label.size for label in labels) > stored:
+        return None
+    x, y = _weighted(a.coefficient, alone_a, labels), _weighted(b.coefficient, alone_b, labels)
+    if x is None or y is None:
+        return None
+    if alone_a and alone_b:
+        x, y = common(x, y)
+    total = jnp.broadcast_to(x + y, [label.size for label in labels])
+    return tidy(Term(1, (*common_factors, Factor(total, labels)), a.out, a.in_))
+
+
+def _weighted(coefficient: Any, factors: Sequence[Factor], labels: tuple[Label, ...]) -> Any:
+    if not factors:
+        return coefficient
+    product = factors[0]
+    array = aligned(product.array, product.labels, labels)
+    for factor in factors[1:]:
+        x, y = common(array, aligned(factor.array, factor.labels, labels))
+        array = x & y if x.dtype == bool else x * y
+    if array.dtype == bool:
+        return None  # zeros and ones have no type in which to add them
+    return array if coefficient == 1 else coefficient * array
+
+
+def corresponding(a: Term, b: Term) -> dict[Label, Label] | None:
+    """For each label of b's axes the one of a, if their axes are the same functions of labels."""
+    names: dict[Label, Label] = {}
+    taken: set[Label] = set()
+    for one, other in zip(a.axes, b.axes, strict=True):
+        if one.offset != other.offset or len(one.strides) != len(other.strides) or one.index is not other.index:
+            return None
+        for (label_a, stride_a), (label_b, stride_b) in zip(one.strides, other.strides, strict=True):
+            if stride_a != stride_b or label_a.size != label_b.size:
+                return None
+            if names.setdefault(label_b, label_a) is not label_a:
+                return None
+            taken.add(label_a)
+    return names if len(taken) == len(names) else None
+
+
+def _matched(a: Term, b: Term, names: dict[Label, Label]) -> tuple[list[Factor], list[Factor], list[Factor]]:
+    """Factors of a alone, of b alone and of both; ``names`` grows by the summed labels of what they share."""
+    alone_a, alone_b, common_factors = list(a.factors), list(b.factors), []
+    taken = set(names.values())
+    found = True
+    while found:
+        found = False
+        for i, j in itertools.product(range(len(alone_a)), range(len(alone_b))):
+            one, other = alone_a[i], alone_b[j]
+            if one.array is not other.array:
+                continue
+            new = [(q, p) for p, q in zip(one.labels, other.labels, strict=True) if q not in names]
+            fits = all(names.get(q, p) is p for p, q in zip(one.labels, other.labels, strict=True))
+            if not fits or any(p in taken for _, p in new):
+                continue
+            # a factor that shares no label yet could belong to any of several: only the surest goes first
+            if new and len(new) == len(one.labels) and any(set(f.labels) & set(names) for f in alone_b):
+                continue
+            names.update(new)
+            taken.update(p for _, p in new)
+            common_factors.append(one)
+            del alone_a[i], alone_b[j]
+            found = True
+            break
+    return alone_a, alone_b, common_factors
+
+
+def signature(term: Term) -> tuple[Any, ...]:
+    """What two terms have in common whose axes are the same functions of labels."""
+    number: dict[Label, int] = {}
+    return tuple(
+        (
+            axis.size,
+            axis.offset,
+            id(axis.index) if axis.index is not None else None,
+            tuple((number.setdefault(label, len(number)), label.size, stride) for label, stride in axis.strides),
+        )
+        for axis in term.axes
+    )
+
+
+def collapsed(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) -> tuple[Term, ...]:
+    """One term with one factor for all terms with the same axes: no structure of the axes is lost."""
+    groups: dict[tuple[Any, ...], list[Term]] = {}
+    for term in terms:
+        groups.setdefault(signature(term), []).append(term)
+    return tuple(_collapsed(group, dtype, max_bytes) for group in groups.values())
+
+
+def _collapsed(group: Sequence[Term], dtype: Any, max_bytes: int | None) -> Term:
+    first = group[0]
+    if len(group) == 1 and len(first.factors) <= 1:
+        return first
+    total: Any = None
+    for term in group:
+        names = corresponding(first, term) or {}
+        on_axes = [label for axis in term.axes for label, _ in axis.strides]
+        array, labels = contract(term.factors, on_axes, dtype, max_bytes)
+        if term.coefficient != 1:
+            array = array * jnp.asarray(term.coefficient, dtype)
+        part = Factor(array, tuple(names[label] for label in labels))
+        total = part if total is None else _plus(total, part)
+    return Term(1, (total,), first.out, first.in_)
+
+
+def _plus(a: Factor, b: Factor) -> Factor:
+    order = tuple(dict.fromkeys([*a.labels, *b.labels]))
+    array = aligned(a.array, a.labels, order) + aligned(b.array, b.labels, order)
+    return Factor(jnp.broadcast_to(array, [label.size for label in order]), order)
+
+
+
+def settled(terms: Sequence[Term], dtype: Any, size: int = 0) -> tuple[Term, ...]:
+    """Each term with its summed labels contracted, where the result is no larger than its factors or ``size``."""
+    return added(_settled(term, dtype, size) for term in terms)
+
+
+def _settled(term: Term, dtype: Any, size: int) -> Term:
+    on_axes = [label for axis in term.axes for label, _ in axis.strides]
+    kept = set(on_axes)
+    summing = [k for k, f in enumerate(term.factors) if not kept.issuperset(f.labels)]
+    if not summing:
+        return term
+    part = [term.factors[k] for k in summing]
+    labels = {label for f in part for label in f.labels if label in kept}
+    if math.prod(label.size for label in labels) > max(size, sum(itemsize(f) for f in part)):
+        return term
+    array, order = contract(part, on_axes, dtype)
+    rest = [f for k, f in enumerate(term.factors) if k not in summing]
+    return tidy(Term(term.coefficient, (*rest, Factor(array, order)), term.out, term.in_))
