@@ -19,9 +19,10 @@ import time
 import traceback
 import types
 from collections import Counter
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,28 +31,20 @@ from jmc.bench.timing import compile_seconds, pin_process, pinned_environment
 from jmc.checking.comparison import compare
 from jmc.checking.oracles import Estimate
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 IMPORT_LIMIT = 600
 ROUNDS = 7
 NUDGES = 4
+LARGEST_DENSE = 4000
 EPS = float(np.finfo(np.float64).eps)
 
 
-class Absent:
-    """In the place of a constrained problem whose module takes over a minute to import."""
-
-    name = "CLEUVEN7"
-
-
 def load() -> dict[str, Any]:
-    """The problems by name."""
+    """The problems by name; without one constrained problem whose module takes over a minute to import."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    module: Any = types.SimpleNamespace(CLEUVEN7=Absent)
-    sys.modules.setdefault("sif2jax.cutest._constrained_minimisation.cleuven7", module)
+    absent: Any = types.SimpleNamespace(CLEUVEN7=lambda: types.SimpleNamespace(name="CLEUVEN7"))
+    sys.modules.setdefault("sif2jax.cutest._constrained_minimisation.cleuven7", absent)
     from sif2jax import cutest  # pyright: ignore[reportMissingImports] - only in the group `bench`
 
     return {p.name: p for p in (*cutest.unconstrained_minimisation_problems, *cutest.bounded_minimisation_problems)}
@@ -67,50 +60,70 @@ def points(problem: Any) -> list[np.ndarray]:
     return [start, near]
 
 
+class Oracle:
+    """A function of a point (and a vector) by automatic differentiation, in two modes."""
+
+    def __init__(self, mode: Callable[..., Any], other: Callable[..., Any], *args: np.ndarray) -> None:
+        import jax
+
+        self.run, self.compile_seconds = compile_seconds(jax.jit(mode), *args)
+        self.other = jax.jit(other)
+
+    def complaint(self, value: Any, y: np.ndarray, *v: np.ndarray) -> str:
+        """Why a value is wrong; nothing if it is right, or where automatic differentiation gives nan.
+
+        It may be off as much as the point's own rounding moves it, or as the two modes are apart.
+        """
+        value, expected, signs = np.asarray(value), np.asarray(self.run(y, *v)), np.random.default_rng(0)
+        moved = [y + EPS * np.where(y, y, 1) * signs.choice((-1.0, 1.0), y.shape) for _ in range(NUDGES)]
+        spread = np.max([distance(self.run(y, *v), expected) for y in moved], axis=0)
+        value = np.where(np.isnan(expected), np.nan, value)
+        verdict = compare(value, expected, spread, equal_nan=True)
+        if not verdict.ok:
+            apart = 4 * distance(self.other(y, *v), expected)
+            verdict = compare(value, Estimate("jax", expected, apart), spread, equal_nan=True)
+        return "" if verdict.ok else str(verdict)
+
+
+def distance(a: Any, b: np.ndarray) -> np.ndarray:
+    """|a − b|, and 0 where that is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(np.asarray(a) - b)
+    return np.where(np.isfinite(apart), apart, 0)
+
+
 class Reference:
-    """`jax.hessian` of one problem at its points, and how far each entry can be trusted."""
+    """What `jax.hessian` makes of a problem: the Hessian if there is room for it, and products with a vector."""
 
     def __init__(self, problem: Any) -> None:
         import jax
 
-        self.f: Callable[..., Any] = lambda y: problem.objective(y, problem.args)
-        self.points = points(problem)
-        self.run, self.compile_seconds = compile_seconds(jax.jit(jax.hessian(self.f)), self.points[0])
-        self.hessians = [np.asarray(self.run(y)) for y in self.points]
+        def f(y: Any) -> Any:
+            return problem.objective(y, problem.args)
 
-    def spread(self, k: int) -> np.ndarray:
-        """How far the entries move when the point moves by its own rounding."""
-        signs, y = np.random.default_rng(0), self.points[k]
-        moved = [y + EPS * np.where(y, y, 1) * signs.choice((-1.0, 1.0), y.shape) for _ in range(NUDGES)]
-        with np.errstate(invalid="ignore"):
-            changes = [np.abs(np.asarray(self.run(y)) - self.hessians[k]) for y in moved]
-        return np.max([np.where(np.isfinite(change), change, 0) for change in changes], axis=0)
+        def product(y: Any, v: Any) -> Any:
+            return jax.jvp(jax.grad(f), (y,), (v,))[1]
 
-    def disagreement(self, k: int) -> np.ndarray:
-        """How far two modes of automatic differentiation are apart: cancellation that no nudge shows."""
-        import jax
+        def product_in_reverse(y: Any, v: Any) -> Any:
+            return jax.grad(lambda y: jax.grad(f)(y) @ v)(y)
 
-        other = np.asarray(jax.jit(jax.jacrev(jax.grad(self.f)))(self.points[k]))
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(other - self.hessians[k])
-        return np.where(np.isfinite(apart), apart, 0)
-
-    def complaint(self, k: int, value: np.ndarray, v: np.ndarray | None = None) -> str:
-        """Why `value` is not the Hessian at a point, or not its product with `v`; nothing if it is.
-
-        Entries where `jax.hessian` is nan are free.
-        """
-        H, spread = self.hessians[k], self.spread(k)
-        for doubt in (lambda _: np.zeros_like(H), self.disagreement):
-            reference, moved, error = H, spread, 4 * doubt(k)
-            if v is not None:
-                size = np.abs(v)
-                reference, moved, error = H @ v, spread @ size, (error + 1e-12 * np.abs(H)) @ size
-            free = np.where(np.isnan(reference), np.nan, value)
-            verdict = compare(free, Estimate("jax.hessian", reference, error), moved, equal_nan=True)
-            if verdict.ok:
-                return ""
-        return f"{'Hessian' if v is None else 'mv'} at point {k}: {verdict}"
+        self.f, self.points = f, points(problem)
+        start = self.points[0]
+        self.v = np.random.default_rng(1).uniform(-1, 1, start.shape)
+        self.product = Oracle(product, product_in_reverse, start, self.v)
+        self.facts: dict[str, Any] = {}
+        self.hessian = None
+        if start.size > LARGEST_DENSE:
+            return
+        try:
+            hessian = Oracle(jax.hessian(f), jax.jacrev(jax.grad(f)), start)
+            found = [np.asarray(hessian.run(y)) for y in self.points]
+        except jax.errors.JaxRuntimeError as error:
+            self.facts["jax.hessian"] = str(error).partition("\n")[0]
+            return
+        self.hessian = hessian
+        self.facts["jax_compile_seconds"] = hessian.compile_seconds
+        self.facts["density"] = max(np.count_nonzero(H) for H in found) / start.size**2
 
 
 def measure(reference: Reference) -> dict[str, Any]:
@@ -119,34 +132,29 @@ def measure(reference: Reference) -> dict[str, Any]:
 
     import jmc
 
-    f, start = reference.f, reference.points[0]
+    f, start, v, hessian = reference.f, reference.points[0], reference.v, reference.hessian
     facts: dict[str, Any] = {}
 
     def structured(y: Any) -> Any:
         H = jmc.hessian(f)(y)
-        facts.update(structure=H.structure, stored=int(H.stored), flops=float(H.flops))
+        facts.update(structure=H.structure, stored=int(H.stored))
         return H
 
-    compact, compact_seconds = compile_seconds(jax.jit(structured), start)
-    dense, dense_seconds = compile_seconds(jax.jit(lambda y: jmc.hessian(f)(y).dense()), start)
+    compact, seconds = compile_seconds(jax.jit(structured), start)
+    compiling, contenders = {"structured": seconds}, {"structured": lambda: compact(start)}
     product = jax.jit(lambda H, v: H.mv(v))
-    complaints = []
-    for k, y in enumerate(reference.points):
-        v = np.random.default_rng(1).uniform(-1, 1, start.shape)
-        complaints.append(reference.complaint(k, np.asarray(dense(y))))
-        complaints.append(reference.complaint(k, np.asarray(product(compact(y), v)), v))
-    seconds = compare_times(
-        {"jax": lambda: reference.run(start), "dense": lambda: dense(start), "structured": lambda: compact(start)},
-        rounds=ROUNDS,
-        warmup=1,
-        min_round_seconds=0.002,
-    )
+    complaints = [("mv", reference.product.complaint(product(compact(y), v), y, v)) for y in reference.points]
+    if hessian is not None:
+        dense, compiling["dense"] = compile_seconds(jax.jit(lambda y: jmc.hessian(f)(y).dense()), start)
+        complaints += [("dense", hessian.complaint(dense(y), y)) for y in reference.points]
+        contenders |= {"jax": lambda: hessian.run(start), "dense": lambda: dense(start)}
+    times = compare_times(contenders, rounds=ROUNDS, warmup=1, min_round_seconds=0.002)
     return facts | {
-        "verdict": "wrong" if any(complaints) else "right",
-        "complaints": list(filter(None, complaints)),
-        "compile_seconds": {"structured": compact_seconds, "dense": dense_seconds},
-        "seconds": {name: seconds.per_call(name).median for name in seconds.seconds},
-        "speedup": {name: 1 / seconds.ratio(name, "jax").median for name in ("dense", "structured")},
+        "verdict": "wrong" if any(why for _, why in complaints) else "right",
+        "complaints": [f"{what}: {why}" for what, why in complaints if why],
+        "compile_seconds": compiling,
+        "seconds": {name: times.per_call(name).median for name in contenders},
+        "speedup": {name: 1 / times.ratio(name, "jax").median for name in compiling if hessian is not None},
     }
 
 
@@ -154,8 +162,8 @@ def failure(error: Exception) -> dict[str, Any]:
     """A refusal is an exception of jmc's own or one that says so; anything else is an error."""
     refused = type(error).__module__.partition(".")[0] == "jmc" or isinstance(error, NotImplementedError)
     frames = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)[-6:]]
-    text = f"{type(error).__name__}: {error}"[:1000]
-    return {"verdict": "refused" if refused else "error", "complaints": [text], "frames": frames}
+    verdict = "refused" if refused else "error"
+    return {"verdict": verdict, "complaints": [f"{type(error).__name__}: {error}"[:1000]], "frames": frames}
 
 
 def worker(connection: Any, largest: int) -> None:
@@ -170,10 +178,7 @@ def worker(connection: Any, largest: int) -> None:
         began = time.perf_counter()
         try:
             reference = Reference(problems[name])
-            finite = [bool(np.isfinite(H).all()) for H in reference.hessians]
-            nonzero = max(int(np.count_nonzero(H)) for H in reference.hessians)
-            found = {"finite": finite, "nonzero": nonzero, "jax_compile_seconds": reference.compile_seconds}
-            connection.send(found | {"jax_wall_seconds": time.perf_counter() - began})
+            connection.send(reference.facts | {"jax_wall_seconds": time.perf_counter() - began})
         except Exception as error:
             connection.send(failure(error) | {"verdict": "no reference"})
             continue
@@ -189,7 +194,9 @@ class Process:
     """A worker that is started when needed, and killed when it is late."""
 
     def __init__(self, limit: float, largest: int) -> None:
-        self.limit, self.largest, self.process, self.connection = limit, largest, None, None
+        self.limit, self.largest = limit, largest
+        self.process: Any = None
+        self.connection: Any = None
 
     def start(self) -> dict[str, int]:
         spawn = multiprocessing.get_context("spawn")
@@ -204,8 +211,6 @@ class Process:
 
     def answer(self, limit: float) -> dict[str, Any] | None:
         """What the worker says within the limit; else None, and the worker is gone."""
-        assert self.connection is not None
-        assert self.process is not None
         try:
             if self.connection.poll(limit):
                 return self.connection.recv()
@@ -219,7 +224,6 @@ class Process:
     def run(self, name: str) -> dict[str, Any]:
         if self.process is None:
             self.start()
-        assert self.connection is not None
         self.connection.send(name)
         found: dict[str, Any] = {}
         for late in ("no reference", "timeout"):
@@ -232,33 +236,32 @@ class Process:
 
 def line(name: str, found: dict[str, Any]) -> str:
     text = f"{name:12} n={found['n']:<5} {found['verdict']:8}"
-    if "speedup" in found:
+    if found.get("speedup"):
         ratios = "{dense:6.2f}× {structured:6.2f}×".format(**found["speedup"])
-        text += f" {ratios}  stored {found['stored']} of {found['n'] ** 2}  {found['structure'][:60]}"
-    return text + "".join(f"\n    {complaint[:200]}" for complaint in found["complaints"] or ())
+        text += f" {ratios}"
+    if "stored" in found:
+        text += f"  stored {found['stored']} of {found['n'] ** 2}  {found['structure'][:60]}"
+    return "\n    ".join([text, *(complaint[:200] for complaint in found["complaints"])])
 
 
 def summary(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Counts of verdicts; shares stored; medians of speed, and the geometric mean of the compile times."""
-    measured = [found for found in results.values() if "speedup" in found]
-    larger = [found for found in measured if found["n"] >= 50]
-    shares = [found["stored"] / found["n"] ** 2 for found in larger]
+    measured = [found for found in results.values() if found.get("speedup")]
+    shares = [found["stored"] / found["n"] ** 2 for found in results.values() if found["n"] >= 50 and "stored" in found]
     told: dict[str, Any] = {"problems": len(results), **Counter(found["verdict"] for found in results.values())}
-    if larger:
+    if shares:
         told["n ≥ 50"] = {
             "problems": sum(found["n"] >= 50 for found in results.values()),
             "stored in ≤ 20 % of dense": sum(share <= 0.2 for share in shares),
             "median of stored ÷ dense": statistics.median(shares),
         }
-    for title, some in (("all", measured), ("n ≥ 50", larger)):
-        for contender in ("dense", "structured"):
-            if some:
-                speed = statistics.median(found["speedup"][contender] for found in some)
-                logs = [math.log(found["compile_seconds"][contender] / found["jax_compile_seconds"]) for found in some]
-                told[f"jax.hessian ÷ {contender}, {title}"] = {
-                    "run, median": speed,
-                    "compile, geometric mean": math.exp(-statistics.mean(logs)),
-                }
+    for title, some in (("all", measured), ("n ≥ 50", [found for found in measured if found["n"] >= 50])):
+        for contender in ("dense", "structured") if some else ():
+            compiling = [found["jax_compile_seconds"] / found["compile_seconds"][contender] for found in some]
+            told[f"jax.hessian ÷ {contender}, {title}"] = {
+                "run, median": statistics.median(found["speedup"][contender] for found in some),
+                "compile, geometric mean": statistics.geometric_mean(compiling),
+            }
     return told
 
 

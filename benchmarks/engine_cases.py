@@ -110,7 +110,7 @@ def logistic() -> Case:
         return p * (1 - p) / len(X)
 
     args = (draw(500, scale=0.04), draw(4000, 500), (draw(4000) > 0).astype(jnp.float32))
-    wanted = {"dense": 1.5, "structured": 70}
+    wanted = {"dense": 1.5, "computed": 70}
     return Case(loss, args, diagonal, lambda d, w, X, y: X.T @ (d[:, None] * X), wanted, hessian=True)
 
 

@@ -147,7 +147,6 @@ COMPLEX = {
     "angle": (lambda x, y: jnp.angle(lax.complex(x, y)), V, W),
     "sign of a complex number, 0 by JAX's rule": (lambda x, y: x * lax.real(lax.sign(lax.complex(x, y))), V, W),
     "a constant complex matrix": (lambda x: jnp.abs((S + 1j * S.T) @ lax.complex(x, x * x)), V[:5]),
-    "a complex result": (lambda x: jnp.exp(lax.complex(x, x * x)) @ (A[0, :, None] * (1 + 2j)), A),
     "a complex solve": (lambda x: jnp.real(jnp.linalg.solve(lax.complex(x, x.T), V[:5] + 0j)), DEFINITE),
     "a Hermitian eigenproblem": (lambda x: jnp.linalg.eigvalsh(lax.complex(x, x - x.T)), DEFINITE),
     "fft": (fft("fft", (7,), lambda z: jnp.abs(z)), V),

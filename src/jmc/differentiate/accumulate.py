@@ -164,11 +164,10 @@ def _finished(terms: Sequence[Term], shape: Any, in_shape: Any, dtype: Any, out:
 def _contracted(terms: Sequence[Term], dtype: Any, node: Node) -> tuple[Term, ...]:
     if node.uses < 2:
         return tuple(terms)
-    shape, _ = _type(node)
-    terms = settled(terms, dtype, GROWTH * math.prod(shape))
     if len(terms) > 1 and any(_laborious(term) for term in terms):
         return collapsed(terms, dtype, MAX_BYTES)
-    return terms
+    shape, _ = _type(node)
+    return settled(terms, dtype, GROWTH * math.prod(shape))
 
 
 def _laborious(term: Term) -> bool:

@@ -101,6 +101,8 @@ def _product(pair: Sequence[Factor], needed: set[Label], dtype: Any, max_bytes: 
     batch = [label for label in shared if label in needed]
     mine = [label for label in a.labels if label not in shared]
     theirs = [label for label in b.labels if label not in shared]
+    if summed and _turned(a.labels, b.labels, summed):  # matrices are multiplied as they lie in memory
+        a, b, mine, theirs = b, a, theirs, mine
     labels = (*batch, *mine, *theirs)
     if max_bytes is not None:
         check_size([label.size for label in labels], dtype, max_bytes, "an intermediate array")
@@ -112,6 +114,15 @@ def _product(pair: Sequence[Factor], needed: set[Label], dtype: Any, max_bytes: 
         ([a.labels.index(m) for m in batch], [b.labels.index(m) for m in batch]),
     )
     return Factor(lax.dot_general(a.array, b.array, numbers), labels)
+
+
+def _turned(a: Labels, b: Labels, summed: list[Label]) -> bool:
+    """Whether b·a contracts the last axis of the left and the first of the right factor, as far as possible."""
+
+    def good(left: Labels, right: Labels) -> int:
+        return (left[-1] in summed) + (right[len(right) - 1] not in summed)
+
+    return good(b, a) > good(a, b)
 
 
 def _broadcast_order(a: Labels, b: Labels) -> list[Label]:
@@ -155,8 +166,8 @@ def plan(operands: Sequence[Labels], keep: Iterable[Label]) -> list[tuple[int, .
                 take(i, j)
                 merged = True
                 break
-    if len(left) == 1:
-        if not left[0] <= keep:
+    if len(left) <= 1:
+        if left and not left[0] <= keep:
             take(0)
         return steps
     if len(left) == 2:

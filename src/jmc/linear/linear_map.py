@@ -12,9 +12,10 @@ import numpy as np
 
 from jmc.linear import structure
 from jmc.linear.contract import check_size, flops
-from jmc.linear.place import placed
-from jmc.linear.simplify import added, collapsed, settled, tidy
-from jmc.linear.term import Axis, Factor, Label, Term, copied, dense, identity, itemsize, row
+from jmc.linear.packing import pack, unpack
+from jmc.linear.place import placed, total
+from jmc.linear.simplify import added, factored, settled, tidy
+from jmc.linear.term import Factor, Term, copied, dense, itemsize, row
 from jmc.linear.unify import compose, unified
 
 MAX_BYTES = 4 * 2**30
@@ -29,19 +30,28 @@ class LinearMap:
     holds inf or nan elsewhere.
 
     Attributes:
-        terms: what is summed; none is the zero map.
         out_shape, in_shape: shapes of what comes out and goes in.
         dtype: of the entries.
     """
 
-    __slots__ = ("dtype", "in_shape", "out_shape", "terms")
+    __slots__ = ("_packed", "_terms", "dtype", "in_shape", "out_shape")
     __array_ufunc__ = None  # NumPy hands `array @ map` on to __rmatmul__
 
     def __init__(self, terms: Iterable[Term], out_shape: Sequence[int], in_shape: Sequence[int], dtype: Any):
-        self.terms = tuple(terms)
+        self._terms: tuple[Term, ...] | None = tuple(terms)
+        self._packed: tuple[Sequence[Any], Any] | None = None
         self.out_shape = tuple(out_shape)
         self.in_shape = tuple(in_shape)
         self.dtype = jnp.dtype(dtype)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What is summed; none is the zero map."""
+        if self._terms is None:
+            assert self._packed is not None
+            leaves, static = self._packed
+            self._terms = unpack(leaves, static[0])
+        return self._terms
 
     # to arrays
 
@@ -53,8 +63,7 @@ class LinearMap:
         self._check()
         shape = self.out_shape + self.in_shape
         check_size(shape, self.dtype, max_bytes, "a dense Jacobian")
-        arrays = [placed(term, term.axes, self.dtype, max_bytes) for term in self.terms]
-        return _total(arrays, shape, self.dtype)
+        return total(factored(self.terms, self.dtype, max_bytes), shape, self.dtype, max_bytes)
 
     def matrix(self, layout: str = "numerator", max_bytes: int = MAX_BYTES) -> jax.Array:
         """The Jacobian as a two-dimensional table, arrays flattened in row-major order.
@@ -252,59 +261,21 @@ class LinearMap:
             raise ValueError(f"`{name}` must have shape {shape}, but got {np.shape(array)}")
         return jnp.asarray(array)
 
-    def tree_flatten(self) -> tuple[list[Any], Any]:
+    def tree_flatten(self) -> tuple[Sequence[Any], Any]:
         """Leaves: each array once. Static: labels as small integers, in the order in which they occur."""
-        leaves: dict[int, Any] = {}
-        number: dict[Label, int] = {}
-        order: dict[int, int] = {}
-
-        def leaf(array: Any) -> int | None:
-            if array is None:
-                return None
-            leaves.setdefault(id(array), array)
-            return order.setdefault(id(array), len(order))
-
-        def axes(axes: Sequence[Axis]) -> tuple[Any, ...]:
-            return tuple(
-                (a.size, tuple((number.setdefault(m, len(number)), s) for m, s in a.strides), a.offset, leaf(a.index))
-                for a in axes
-            )
-
-        spec = tuple(
-            (
-                term.coefficient,
-                axes(term.out),
-                axes(term.in_),
-                tuple((leaf(f.array), tuple(number.setdefault(m, len(number)) for m in f.labels), f.computed) for f in term.factors),
-            )
-            for term in self.terms
-        )
-        sizes = tuple(label.size for label in number)
-        return list(leaves.values()), (spec, sizes, self.out_shape, self.in_shape, self.dtype)
+        if self._packed is None:
+            leaves, spec = pack(self.terms)
+            self._packed = leaves, (spec, self.out_shape, self.in_shape, self.dtype)
+        return self._packed
 
     @classmethod
     def tree_unflatten(cls, static: Any, leaves: Iterable[Any]) -> "LinearMap":
-        """The inverse of :meth:`tree_flatten`; checks nothing."""
-        spec, sizes, out_shape, in_shape, dtype = static
-        arrays = list(leaves)
-        labels = [Label(size) for size in sizes]
-
-        def axes(spec: Any) -> tuple[Axis, ...]:
-            return tuple(
-                Axis(size, tuple((labels[m], s) for m, s in strides), offset, None if k is None else arrays[k])
-                for size, strides, offset, k in spec
-            )
-
-        terms = [
-            Term(
-                coefficient,
-                tuple(Factor(arrays[k], tuple(labels[m] for m in own), computed) for k, own, computed in factors),
-                axes(out),
-                axes(in_),
-            )
-            for coefficient, out, in_, factors in spec
-        ]
-        return cls(terms, out_shape, in_shape, dtype)
+        """The inverse of :meth:`tree_flatten`; checks nothing, and builds the terms when they are asked for."""
+        made = object.__new__(cls)
+        _, made.out_shape, made.in_shape, made.dtype = static
+        made._packed = tuple(leaves), static
+        made._terms = None
+        return made
 
 
 def _total(arrays: Sequence[Any], shape: Sequence[int], dtype: Any) -> Any:
@@ -345,5 +316,3 @@ def _all_summed(terms: Sequence[Term | None]) -> list[Term]:
         found.append(Term(term.coefficient * math.prod(label.size for label in free), term.factors, (), ()))
     return found
 
-
-__all__ = ["LinearMap", "identity"]

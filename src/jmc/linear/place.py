@@ -1,5 +1,7 @@
 """A term as an array: its factors contracted, then every entry put at the position that its labels give."""
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ from jax import lax
 
 from jmc.linear.contract import aligned, contract
 from jmc.linear.substitute import positions, spread
-from jmc.linear.term import Axis, Factor, Label, Term
+from jmc.linear.term import NOWHERE, Axis, Factor, Label, Term
 
 
 def placed(term: Term, axes: Sequence[Axis], dtype: Any, max_bytes: int | None = None) -> Any:
@@ -18,15 +20,51 @@ def placed(term: Term, axes: Sequence[Axis], dtype: Any, max_bytes: int | None =
     Each label is carried by one axis, along which the factors lie as they are; on its other axes it is a mask, which
     the compiler fuses with what is written. Labels that no axis can carry are scattered.
     """
-    labels = list(dict.fromkeys(label for axis in axes for label, _ in axis.strides))
+    labels = _on(axes)
     array, order = contract(term.factors, labels, dtype, max_bytes)
     factor = Factor(array, order)
     carriers = _carriers(axes)
     carried = {label: k for k in carriers for label, _ in axes[k].strides}
     alone = [label for label in labels if label not in carried]
     if any(axis.index is not None and not _shown(axis, axes, carried) for axis in axes) or alone:
-        return _scattered(factor, labels, axes, term.coefficient)
+        zeros = jnp.zeros([axis.size for axis in axes], dtype)
+        return _scattered(zeros, factor, labels, axes, term.coefficient, unique=False)
     return _masked(factor, axes, carriers, carried, term.coefficient)
+
+
+def total(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: int | None = None) -> Any:
+    """The sum of the terms over all their axes: written in one pass, then the few entries of sparse terms added."""
+    sparse = [term for term in terms if _sparse(term)]
+    dense = [placed(term, term.axes, dtype, max_bytes) for term in terms if all(term is not other for other in sparse)]
+    result = functools.reduce(lambda a, b: a + b, dense) if dense else jnp.zeros(shape, dtype)
+    for term in sparse:
+        labels = _on(term.axes)
+        array, order = contract(term.factors, labels, dtype, max_bytes)
+        result = _scattered(result, Factor(array, order), labels, term.axes, term.coefficient, unique=True)
+    return result
+
+
+def _on(axes: Sequence[Axis]) -> list[Label]:
+    return list(dict.fromkeys(label for axis in axes for label, _ in axis.strides))
+
+
+def _sparse(term: Term) -> bool:
+    """Whether so few windows are written that a mask over all entries costs more (measured: 200 to 1)."""
+    axes = term.axes
+    carriers = _carriers(axes)
+    carried = {label for k in carriers for label in axes[k].labels}
+    if any(label not in carried for label in _on(axes)):
+        return False
+    windows = _windows(axes)
+    inner = {axes[k].label for k in windows}
+    writes = math.prod(label.size for label in carried if label not in inner)
+    return len(windows) < len(axes) and 200 * writes <= math.prod(axis.size for axis in axes)
+
+
+def _windows(axes: Sequence[Axis]) -> list[int]:
+    """Plain axes whose label is on no other axis."""
+    uses = [label for axis in axes for label, _ in axis.strides]
+    return [k for k, axis in enumerate(axes) if axis.label is not None and uses.count(axis.label) == 1]
 
 
 def _carriers(axes: Sequence[Axis]) -> list[int]:
@@ -127,31 +165,32 @@ def _position(axis: Axis, place: dict[Label, int], carried: dict[Label, int], ax
     return total
 
 
-def _scattered(factor: Factor, labels: list[Label], axes: Sequence[Axis], weight: Any) -> Any:
-    """Every entry added at its place; what lies outside an axis is dropped."""
+def _scattered(
+    target: Any, factor: Factor, labels: list[Label], axes: Sequence[Axis], weight: Any, unique: bool
+) -> Any:
+    """``target`` with every entry added at its place; what lies outside an axis is dropped."""
     sizes = [label.size for label in labels]
     values = jnp.broadcast_to(aligned(factor.array, factor.labels, labels), sizes)
     if weight != 1:
         values = values * jnp.asarray(weight, values.dtype)
-    # plain axes whose label is nowhere else are windows of the scatter, the others are its indices
-    uses = [label for axis in axes for label, _ in axis.strides]
-    windows = [k for k, axis in enumerate(axes) if axis.label is not None and uses.count(axis.label) == 1]
+    windows = _windows(axes)
     moved = [k for k in range(len(axes)) if k not in windows]
     inner = [axes[k].labels[0] for k in windows]
     outer = [label for label in labels if label not in inner]
     values = lax.transpose(values, [labels.index(label) for label in (*outer, *inner)])
-    target = jnp.zeros([axes[k].size for k in (*moved, *windows)], values.dtype)
     shape = [label.size for label in outer]
-    indices = []
+    places = []
     for k in moved:
         where, own = positions(axes[k])
         where = spread(where, own, outer)
-        where = jnp.where((where >= 0) & (where < axes[k].size), where, axes[k].size)
-        indices.append(jnp.broadcast_to(where, shape))
-    if moved:
-        target = target.at[tuple(indices)].add(values, mode="drop")
-    else:
-        target = values
-    order = [*moved, *windows]
-    return lax.transpose(target, [order.index(k) for k in range(len(axes))])
-
+        where = jnp.where((where >= 0) & (where < axes[k].size), where, NOWHERE).astype("int32")
+        places.append(jnp.broadcast_to(where, shape))
+    if not moved:
+        return target + lax.transpose(values, [windows.index(k) for k in range(len(axes))])
+    numbers = lax.ScatterDimensionNumbers(
+        update_window_dims=tuple(range(len(outer), len(labels))),
+        inserted_window_dims=tuple(moved),
+        scatter_dims_to_operand_dims=tuple(moved),
+    )
+    indices = jnp.stack(places, axis=-1)
+    return lax.scatter_add(target, indices, values, numbers, unique_indices=unique, mode="drop")

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jmc.linear.contract import aligned, common, contract, flops, multiplied
+from jmc.linear.place import placed
 from jmc.linear.term import Factor, Label, Term, itemsize
 
 # A contraction is done at once if it shrinks its factors and costs at most so many operations per number it reads.
@@ -179,27 +180,62 @@ def signature(term: Term) -> tuple[Any, ...]:
 
 
 def collapsed(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) -> tuple[Term, ...]:
-    """One term with one factor for all terms with the same axes: no structure of the axes is lost."""
+    """One term with one factor for all terms with the same axes, into which terms with more structure are taken.
+
+    So as many numbers are stored as the least structured of the terms takes.
+    """
+    found = [_collapsed(group, dtype, max_bytes) for group in _groups(terms)]
+    found.sort(key=lambda term: -math.prod(label.size for label in _axis_labels(term)))
+    result: list[Term] = []
+    for term in found:
+        for k, wide in enumerate(result):
+            both = _taken_in(wide, term, dtype)
+            if both is not None:
+                result[k] = both
+                break
+        else:
+            result.append(term)
+    return tuple(result)
+
+
+def _groups(terms: Sequence[Term]) -> list[list[Term]]:
     groups: dict[tuple[Any, ...], list[Term]] = {}
     for term in terms:
         groups.setdefault(signature(term), []).append(term)
-    return tuple(_collapsed(group, dtype, max_bytes) for group in groups.values())
+    return list(groups.values())
+
+
+def _axis_labels(term: Term) -> list[Label]:
+    return list(dict.fromkeys(label for axis in term.axes for label, _ in axis.strides))
 
 
 def _collapsed(group: Sequence[Term], dtype: Any, max_bytes: int | None) -> Term:
+    """The sum of terms with the same axes as one with one factor."""
     first = group[0]
     if len(group) == 1 and len(first.factors) <= 1:
         return first
-    total: Any = None
+    return Term(1, (_contracted_sum(group, _axis_labels(first), (), dtype, max_bytes),), first.out, first.in_)
+
+
+def _contracted_sum(
+    group: Sequence[Term], keep: Sequence[Label], without: Sequence[Factor], dtype: Any, max_bytes: int | None
+) -> Factor:
+    """Σ over the group of coefficient · Σ Π factors, on the labels of its first term that are to be kept."""
+    total: Factor | None = None
     for term in group:
-        names = corresponding(first, term) or {}
-        on_axes = [label for axis in term.axes for label, _ in axis.strides]
-        array, labels = contract(term.factors, on_axes, dtype, max_bytes)
+        names = corresponding(group[0], term)
+        assert names is not None
+        factors = term.factors
+        if without:
+            _, factors, _ = _matched(Term(1, tuple(without), group[0].out, group[0].in_), term, names)
+        own = {old: new for old, new in names.items() if new in keep}
+        array, labels = contract(factors, list(own), dtype, max_bytes)
         if term.coefficient != 1:
             array = array * jnp.asarray(term.coefficient, dtype)
-        part = Factor(array, tuple(names[label] for label in labels))
+        part = Factor(array, tuple(own[label] for label in labels))
         total = part if total is None else _plus(total, part)
-    return Term(1, (total,), first.out, first.in_)
+    assert total is not None
+    return total
 
 
 def _plus(a: Factor, b: Factor) -> Factor:
@@ -207,6 +243,71 @@ def _plus(a: Factor, b: Factor) -> Factor:
     array = aligned(a.array, a.labels, order) + aligned(b.array, b.labels, order)
     return Factor(jnp.broadcast_to(array, [label.size for label in order]), order)
 
+
+def _taken_in(wide: Term, term: Term, dtype: Any) -> Term | None:
+    """wide + term, where ``wide`` has one factor and its axes are equal only where those of ``term`` are."""
+    labels = [axis.label for axis in wide.axes]
+    if len(wide.factors) != 1 or any(label is None for label in labels):
+        return None
+    first: dict[Label, int] = {}
+    for k, label in enumerate(labels):
+        assert label is not None
+        if first.setdefault(label, k) != k and (
+            term.axes[k].label is None or term.axes[k].label is not term.axes[first[label]].label
+        ):
+            return None
+    (factor,) = wide.factors
+    order = tuple(first)
+    array = aligned(factor.array, factor.labels, order)
+    more = placed(term, [term.axes[k] for k in first.values()], dtype)
+    array = jnp.asarray(wide.coefficient, dtype) * array.astype(dtype) if wide.coefficient != 1 else array.astype(dtype)
+    return Term(1, (Factor(array + more, order),), wide.out, wide.in_)
+
+
+def factored(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) -> tuple[Term, ...]:
+    """Σ common · rest as common · Σ rest, where Σ rest is smaller than what comes out: one large contraction, not many."""
+    result: list[Term] = []
+    for group in _groups(terms):
+        common_factors = _common(group) if len(group) > 1 else []
+        if common_factors:
+            first = group[0]
+            inside = {label for factor in common_factors for label in factor.labels}
+            keep = list(dict.fromkeys([*_axis_labels(first), *inside]))
+            size = math.prod(label.size for label in _axis_labels(first))
+            total = _rest_labels(group, common_factors, keep)
+            if total is not None and 2 * math.prod(label.size for label in total) <= size:
+                factor = _contracted_sum(group, keep, common_factors, dtype, max_bytes)
+                result.append(Term(1, (*common_factors, factor), first.out, first.in_))
+                continue
+        result += group
+    return tuple(result)
+
+
+def _common(group: Sequence[Term]) -> list[Factor]:
+    """The factors of the first term that all others have, at the same labels."""
+    factors = list(group[0].factors)
+    for term in group[1:]:
+        names = corresponding(group[0], term)
+        if names is None or not factors:
+            return []
+        base = Term(1, tuple(factors), group[0].out, group[0].in_)
+        _, _, factors = _matched(base, term, names)
+    return factors
+
+
+def _rest_labels(group: Sequence[Term], common_factors: Sequence[Factor], keep: Sequence[Label]) -> set[Label] | None:
+    """The labels that the rest of the terms has in common with what is kept."""
+    labels: set[Label] = set()
+    for term in group:
+        names = corresponding(group[0], term)
+        if names is None:
+            return None
+        base = Term(1, tuple(common_factors), group[0].out, group[0].in_)
+        unmatched, rest, _ = _matched(base, term, names)
+        if unmatched:
+            return None
+        labels.update(names[m] for f in rest for m in f.labels if names.get(m) in keep)
+    return labels
 
 
 def settled(terms: Sequence[Term], dtype: Any, size: int = 0) -> tuple[Term, ...]:

@@ -1,5 +1,237 @@
-"""Names of structures, read off the labels."""
+"""Names of structures, read off the labels: never off the values of an array, and off sizes only where that is said.
+
+A name is a sum of parts, ``diagonal(10) + rank 1``; sizes are those of flattened axes, output × input. Kinds of parts:
+
+====================  =========================================================================================
+``zero(m×n)``         no terms
+``scalar``            a number
+``identity(n)``       each output axis shares its label with an input axis, and there is no factor
+``diagonal(n)``       the same with factors or a coefficient
+``permutation(n)``    the identity with axes exchanged or reversed
+``selection(m×n)``    0/1: each output is one input: slices, gathers
+``embedding(m×n)``    0/1: each input goes to one output: padding, scatters; x ↦ diag(x)
+``banded(−1…1)``      one axis each; input minus output position; ``banded(−4, 0)`` if there are gaps
+``row(n)``            one output; ``column(m)``: one input
+``row of ones(n)``    no factor; ``column of ones(m)``, ``ones(m×n)``
+``row of identity(n)``  Σ v[i, i]; ``row of diagonal(n)`` with factors; ``column of …`` is the transpose
+``rank r``            outputs and inputs are connected through summed labels alone, of r values in all, or not at all
+                      (rank 1); dense if r is not below m and n
+``block_diagonal(k × …)``   k blocks, one for each value of shared labels that a factor holds
+``kronecker(… ⊗ …)``  parts that share no factor, in the order of the output axes; Iₖ is the identity(k)
+``stack(…, …)``       parts above one another
+``dense(m×n)``        one factor on all labels, or a sum with such a term
+``sparse(m×n)``       none of these
+====================  =========================================================================================
+
+``scaled`` before permutation, selection and embedding says that there are factors. Block-diagonal and Kronecker are meant
+up to the order of the axes. ``satisfies`` says which kinds are special cases of which.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from jmc.linear.term import Axis, Label, Term
+
+_DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-def name(terms, out_shape, in_shape):
-    return "dense"
+def name(terms: Sequence[Term], out_shape: Sequence[int], in_shape: Sequence[int]) -> str:
+    """The name of a sum of terms."""
+    if not terms:
+        return f"zero({math.prod(out_shape)}×{math.prod(in_shape)})"
+    parts = [Part(t.coefficient != 1, tuple(frozenset(f.labels) for f in t.factors), t.out, t.in_) for t in terms]
+    return _stacked(parts) or _named(split(parts))
+
+
+def _named(parts: Sequence[Part]) -> str:
+    """The name of a sum whose axes are split."""
+    first = parts[0]
+    shared = shared_axes(parts)
+    if len(shared) == len(first.out) == len(first.in_) > 0:
+        return _diagonal(parts, shared)
+    if len(parts) == 1:
+        components = components(first)
+        if len(components) > 1 and any(part.out and part.in_ for part in components):
+            return _kronecker([(part, None) for part in components])
+        return _alone(first, shared)
+    held = {(p, q) for p, q in shared if any(part.out[p].label in f for part in parts for f in part.factors)}
+    free = [pair for pair in shared if pair not in held]
+    if not shared:
+        return _sum(parts)
+    fixed = [part.without({part.out[p].label for p, _ in free}) for part in parts]  # pyright: ignore[reportArgumentType]
+    inner = _blocks(fixed, shared_axes(fixed)) if held else _sum(fixed)
+    if not free:
+        return inner
+    eyes = [Part(False, (), (first.out[p],), (first.in_[q],)) for p, q in free]
+    return _kronecker([(part, None) for part in eyes] + [(fixed[0], inner)])
+
+
+def _diagonal(parts: Sequence[Part], shared: Sequence[tuple[int, int]]) -> str:
+    """All labels are shared."""
+    n = size(parts[0].out)
+    pure = len(parts) == 1 and parts[0].pure
+    if all(p == q for p, q in shared):
+        return f"identity({n})" if pure else f"diagonal({n})"
+    return f"{'' if pure else 'scaled '}permutation({n})"
+
+
+def _blocks(parts: Sequence[Part], shared: Sequence[tuple[int, int]]) -> str:
+    fixed = [part.without({part.out[p].label for p, _ in shared}) for part in parts]  # pyright: ignore[reportArgumentType]
+    inner = _named(fixed)
+    count = math.prod(parts[0].out[p].size for p, _ in shared)
+    return f"block_diagonal({count} × {_bracketed(inner)})"
+
+
+def _bracketed(inner: str) -> str:
+    return f"({inner})" if " + " in inner else inner
+
+
+def _kronecker(factors: Sequence[tuple[Part, str | None]]) -> str:
+    names: list[str] = []
+    eye = 1
+    for part, known in [*factors, (None, None)]:
+        text = None if part is None else known or _named([part])
+        if text is not None and text.startswith("identity("):
+            eye *= size(part.out) if part is not None else 1
+            names += [] if names[-1:] == ["I"] else ["I"]
+            continue
+        if names[-1:] == ["I"]:
+            names[-1] = "I" + str(eye).translate(_DIGITS)
+            eye = 1
+        names += [] if text is None else [_bracketed(text)]
+    return f"kronecker({' ⊗ '.join(names)})"
+
+
+def _alone(part: Part, shared: Sequence[tuple[int, int]]) -> str:
+    """One term whose labels are connected, or which has an output side and an input side that are not."""
+    if shared:
+        return _blocks([part], shared)
+    if not part.out or not part.in_:
+        return _one_sided(part)
+    if set(labels_of(part.out)).isdisjoint(labels_of(part.in_)) and labels_of(part.axes):
+        rank = least_rank(part)
+        if rank is None:
+            return f"dense{shape(part)}"
+        covers = part.pure and all(axis.label is not None for axis in part.axes)
+        return f"ones{shape(part)}" if covers and distinct(part.axes) else f"rank {rank}"
+    return _placed(part)
+
+
+def _one_sided(part: Part) -> str:
+    """Only an output or only an input."""
+    if not part.axes:
+        return "scalar"
+    side = "row" if part.in_ else "column"
+    n = size(part.axes)
+    labels = labels_of(part.axes)
+    if all(axis.label is not None for axis in part.axes):
+        if distinct(part.axes):
+            return f"{side} of ones({n})" if part.pure else f"{side}({n})"
+        if all(labels.count(label) == 2 for label in labels):
+            return f"{side} of {'identity' if part.pure else 'diagonal'}({math.isqrt(n)})"
+    if part.pure and not labels:
+        return ("selection" if part.in_ else "embedding") + shape(part)
+    return f"{side}({n})"
+
+
+def _placed(part: Part) -> str:
+    """One term that shares labels between output and input, not each as a whole axis with a whole axis."""
+    scaled = "" if part.pure else "scaled "
+    out, in_ = labels_of(part.out), labels_of(part.in_)
+    if set().union(*part.factors) <= {*out, *in_}:
+        reads_all = set(in_) <= set(out) and distinct(part.out) and all(map(whole_axis, part.out))
+        fills_all = set(out) <= set(in_) and distinct(part.in_) and all(map(whole_axis, part.in_))
+        if reads_all and fills_all:
+            return f"{scaled}permutation({size(part.out)})"
+        if reads_all or fills_all:
+            return f"{scaled}{'selection' if reads_all else 'embedding'}{shape(part)}"
+    return _bands([part]) or f"sparse{shape(part)}"
+
+
+def _sum(parts: Sequence[Part]) -> str:
+    """Several terms that have no shared axes in common."""
+    first = parts[0]
+    if len(parts) == 1:
+        return _named(parts)
+    if not first.out or not first.in_:
+        return _one_sided(first._replace(scaled=True, out=_unlike(parts, first.out), in_=_unlike(parts, first.in_)))
+    apart = [part for part in parts if labels_of(part.axes) and set(labels_of(part.out)).isdisjoint(labels_of(part.in_))]
+    near = [part for part in parts if part not in apart]
+    ranks = [least_rank(part) for part in apart]
+    if None in ranks or _full(parts):
+        return f"dense{shape(first)}"
+    names = [_near(near, whole=not apart)] if near else []
+    if any(text.startswith("dense(") for text in names):
+        return names[0]
+    return " + ".join([*names, *([f"rank {sum(map(int, ranks))}"] if ranks else [])])  # pyright: ignore[reportArgumentType]
+
+
+def _unlike(parts: Sequence[Part], axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """One-sided terms with the same repeated labels keep them; else the sum has no structure."""
+    alike = {tuple(labels_of(part.axes).index(label) for label in labels_of(part.axes)) for part in parts}
+    return axes if len(alike) == 1 else tuple(Axis(axis.size, ((Label(axis.size), 1),)) for axis in axes)
+
+
+def _full(parts: Sequence[Part]) -> bool:
+    """Whether the parts are single entries, and all of them."""
+    if any(labels_of(part.axes) for part in parts):
+        return False
+    places = {tuple(axis.offset for axis in part.axes) for part in parts}
+    return len(places) == size(parts[0].axes)
+
+
+def _near(parts: Sequence[Part], whole: bool) -> str:
+    """The sum of terms that share labels between output and input."""
+    if not whole and (len(parts) == 1 or shared_axes(parts)):
+        return _named(parts)
+    if (found := _bands(parts)) is not None:
+        return found
+    names = list(dict.fromkeys(_named([part]) for part in parts))
+    if any(text.startswith("dense(") for text in names):
+        return f"dense{shape(parts[0])}"
+    if len(names) < len(parts) or any(text.startswith(("sparse", "selection", "embedding", "scaled")) for text in names):
+        return f"sparse{shape(parts[0])}"
+    return " + ".join(names)
+
+
+def _bands(parts: Sequence[Part]) -> str | None:
+    """``diagonal`` or ``banded``, if the distance of input and output position is bounded by labels not in common."""
+    ranges = [distances(part) for part in parts]
+    if any(found is None for found in ranges):
+        return None
+    if all(found == ((0, 0),) * len(part.out) for found, part in zip(ranges, parts, strict=True)):
+        return f"diagonal({size(parts[0].out)})" if size(parts[0].out) == size(parts[0].in_) else None
+    if len(parts[0].out) != 1:
+        return None
+    offsets = sorted({k for ((low, high),) in ranges for k in range(low, high + 1)})  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    signed = [str(k).replace("-", "−") for k in offsets]
+    gaps = offsets[-1] - offsets[0] >= len(offsets)
+    return f"banded({', '.join(signed)})" if gaps or len(signed) == 1 else f"banded({signed[0]}…{signed[-1]})"
+
+
+def _stacked(parts: Sequence[Part]) -> str | None:
+    """Groups of terms that fill separate ranges of one output axis from the whole input, as concatenation makes them."""
+    if not all(axis.label is not None or axis.radix for part in parts for axis in part.in_):
+        return None
+    for p, axis in enumerate(parts[0].out):
+        ranges = [span(part.out[p]) for part in parts]
+        cuts = sorted(set(ranges), key=lambda r: r or (0, 0))
+        if len(cuts) < 2 or None in cuts or axis.label is not None:
+            continue
+        ends = [0, *itertools.accumulate(high - low for low, high in cuts)]  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+        if ends[-1] != axis.size or any(cut != pair for cut, pair in zip(cuts, itertools.pairwise(ends), strict=True)):
+            continue
+        names = []
+        for cut in cuts:
+            group = [cropped(part, p) for part, found in zip(parts, ranges, strict=True) if found == cut]
+            names.append(_stacked(group) or _named(split(group)))
+        m, n = size(parts[0].out), size(parts[0].in_)
+        if not parts[0].in_:
+            return f"column({m})"
+        flat = all(text.startswith(("row", "dense")) for text in names)
+        return f"dense({m}×{n})" if flat else f"stack({', '.join(names)})"
+    return None
+
+
