@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue.rule import elementwise, rule
+from jmc.linear.term import Factor, Label, Term, fresh, plains
 
 ARTICLE = "The Matrix Calculus You Need For Deep Learning"
 
@@ -100,7 +101,15 @@ def _softmax_vjp(u: jax.Array, p: jax.Array, _: jax.Array) -> jax.Array:
     return p * (u - jnp.sum(u * p, axis=-1, keepdims=True))
 
 
-@rule(vjp={"x": _softmax_vjp}, source="∂p/∂x = diag(p) − p pᵀ", analytic=True)
+def _softmax_jacobian(p: jax.Array, _: jax.Array) -> tuple[Term, Term]:
+    *n, k = fresh(p.shape)
+    j = Label(k.size)
+    row, column = Factor(p, (*n, k)), Factor(p, (*n, j))
+    axes = plains([*n, k])
+    return Term(1, (row,), axes, axes), Term(-1, (row, column), axes, plains([*n, j]))
+
+
+@rule(vjp={"x": _softmax_vjp}, jacobian={"x": _softmax_jacobian}, source="∂p/∂x = diag(p) − p pᵀ", analytic=True)
 def softmax(x: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
     """p = eˣ / Σ eˣ over the last axis, ∂p/∂x = diag(p) − p pᵀ, as a vjp p ⊙ (u − ⟨u, p⟩).
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -78,6 +79,8 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: "Rule", preci
 def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule", precision: str | None) -> tuple[Any, int]:
     if rule.derivative is not None:
         return primitive.bind(*args, rule=rule, precision=precision), axes[0]
+    if len(args) == 1 and rule.parameters[0].axes[:1] == ("*n",):  # any leading axes: one more is nothing new
+        return primitive.bind(jnp.moveaxis(args[0], axes[0], 0), rule=rule, precision=precision), 0
     return primitive.bind(*args, rule=_vmapped(rule, tuple(axes)), precision=precision), 0
 
 
@@ -92,7 +95,7 @@ def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
         return batched if axis is not None else jax.jit(lambda *args: batched(*args).sum(0))
 
     vjps = tuple(None if formula is None else vjp(i) for i, formula in enumerate(rule.vjps))
-    return dataclasses.replace(rule, primal=jax.vmap(rule.primal, axes), vjps=vjps, derivative=None)
+    return dataclasses.replace(rule, primal=jax.vmap(rule.primal, axes), vjps=vjps, derivative=None, jacobians={})
 
 
 def _lowered(*args: Any, rule: "Rule", precision: str | None) -> Any:

@@ -15,7 +15,7 @@ numerator layout. The decorated name stays a plain function, which carries its r
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
@@ -25,6 +25,7 @@ import numpy as np
 
 from jmc.catalogue import marker
 from jmc.catalogue.signature import Parameter, checked, parameters
+from jmc.linear.term import Term
 
 P = ParamSpec("P")
 Vjp = Callable[..., jax.Array]
@@ -41,6 +42,8 @@ class Rule:
         parameters: what the primal's annotations say about its arguments.
         vjps: per argument ``(u, value, *args) -> uᵀ ∂value/∂argument``; None for an integer argument.
         derivative: for an element-wise rule f′, with ``vjp = u ⊙ f′(x)``; None otherwise.
+        jacobians: per argument ``(value, *args) -> terms`` of ∂value/∂argument, where its vjp, written for accuracy,
+            would not show them.
         source: where the formula comes from (section, equation).
         kinks: where the derivative is a convention, and which one is taken.
         analytic: the primal is complex-analytic as it is written, so that a complex step may check it.
@@ -52,6 +55,7 @@ class Rule:
     parameters: tuple[Parameter, ...]
     vjps: tuple[Vjp | None, ...]
     derivative: Callable[[jax.Array], jax.Array] | None
+    jacobians: Mapping[str, Callable[..., Sequence[Term]]]
     source: str
     kinks: str
     analytic: bool
@@ -90,6 +94,7 @@ def rule(
     analytic: bool = False,
     domain: Mapping[str, Draw] | None = None,
     derivative: Callable[[jax.Array], jax.Array] | None = None,
+    jacobian: Mapping[str, Callable[..., Sequence[Term]]] | None = None,
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
     """Register the decorated primal with a vjp in closed form for every real argument.
 
@@ -105,7 +110,7 @@ def rule(
         if name in RULES:
             raise ValueError(f"`{name}` must be a new name, but there is a rule for it from {RULES[name].source}")
         vjps = tuple(vjp.get(parameter.name) for parameter in wanted)
-        made = Rule(name, primal, wanted, vjps, derivative, source, kinks, analytic, domain or {})
+        made = Rule(name, primal, wanted, vjps, derivative, jacobian or {}, source, kinks, analytic, domain or {})
         RULES[name] = made
         signature = inspect.signature(primal)
 

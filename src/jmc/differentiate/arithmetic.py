@@ -8,35 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives as p
 
-from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, elementwise_axes, linear, value, weight
+from jmc.differentiate.operation import Operation, linear, value, weight
 from jmc.linear.substitute import substituted_factor
 from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
 
-__all__ = ["LINEAR", "SEVERAL"]
-
-
-def _scaled(op: Operation, k: int, labels: list[Label], coefficient: Any = 1, factors: tuple[Factor, ...] = ()) -> Term:
-    return Term(coefficient, factors, plains(labels), elementwise_axes(op.in_shapes[k], labels))
-
-
 @linear(p.add_p, p.add_jaxvals_p)
 def _add(op, k):
-    return [_scaled(op, k, fresh(op.out_shapes[0]))]
+    return [op.scaled(k, fresh(op.out_shapes[0]))]
 
 
 @linear(p.sub_p)
 def _sub(op, k):
-    return [_scaled(op, k, fresh(op.out_shapes[0]), -1 if k else 1)]
+    return [op.scaled(k, fresh(op.out_shapes[0]), -1 if k else 1)]
 
 
 @linear(p.neg_p)
 def _neg(op, k):
-    return [_scaled(op, k, fresh(op.out_shapes[0]), -1)]
+    return [op.scaled(k, fresh(op.out_shapes[0]), -1)]
 
 
 @linear(p.convert_element_type_p, p.copy_p, p.name_p, p.reduce_precision_p)
 def _same(op, k):
-    return [_scaled(op, k, fresh(op.out_shapes[0]))]
+    return [op.scaled(k, fresh(op.out_shapes[0]))]
 
 
 @linear(p.stop_gradient_p)
@@ -46,13 +39,12 @@ def _stopped(op, k):
 
 @linear(p.complex_p)
 def _complex(op, k):
-    return [_scaled(op, k, fresh(op.out_shapes[0]), 1j if k else 1)]
+    return [op.scaled(k, fresh(op.out_shapes[0]), 1j if k else 1)]
 
 
 @linear(p.mul_p)
 def _mul(op, k):
-    labels = fresh(op.out_shapes[0])
-    return [_scaled(op, k, labels, *op.weight(1 - k, labels))]
+    return op.times(k, 1 - k)
 
 
 @linear(p.div_p)
@@ -62,23 +54,25 @@ def _div(op, k):
     if k == 1:
         x, y = op.values[0].array, y.array
         factor = Factor(jnp.broadcast_to(-(x / y) / y, op.out_shapes[0]), tuple(labels))
-        return [_scaled(op, k, labels, 1, (factor,))]
+        return [op.scaled(k, labels, 1, (factor,))]
     if y.literal is not None:
-        return [_scaled(op, k, labels, 1 / y.literal if y.literal else math.inf)]
+        return [op.scaled(k, labels, 1 / y.literal if y.literal else math.inf)]
     inverse = y._replace(base=1 / jnp.asarray(y.base), array=y.array, computed=True)
-    return [_scaled(op, k, labels, *weight(inverse, labels))]
+    return [op.scaled(k, labels, *weight(inverse, labels))]
 
 
 @linear(p.select_n_p)
 def _select_n(op, k):
     if k == 0:
         return []
-    labels = fresh(op.out_shapes[0])
     which = op.values[0]
+    if k == 2 and which.delta is not None:
+        return op.times(k, 0)
+    labels = fresh(op.out_shapes[0])
     base = jnp.asarray(which.base)
     chosen = (base if k == 2 else ~base) if base.dtype == bool else base == k - 1
     mask = which._replace(base=chosen, literal=None, computed=True)
-    return [_scaled(op, k, labels, *weight(mask, labels))]
+    return [op.scaled(k, labels, *weight(mask, labels))]
 
 
 # contractions
@@ -193,7 +187,7 @@ ELEMENTWISE = {
 }
 
 
-def elementwise(eqn, op: Operation, k: int) -> list[Term]:
+def elementwise(eqn: Any, op: Operation, k: int) -> list[Term]:
     """diag(∂f/∂x_k), the derivative by JAX's own rule for the primitive."""
     arrays = [v.array for v in op.values]
     params = eqn.primitive.get_bind_params(eqn.params)
@@ -204,4 +198,4 @@ def elementwise(eqn, op: Operation, k: int) -> list[Term]:
     x = jnp.asarray(arrays[k])
     _, derivative = jax.jvp(f, (x,), (jnp.ones_like(x),))
     labels = fresh(op.out_shapes[0])
-    return [_scaled(op, k, labels, *weight(value(derivative), labels))]
+    return [op.scaled(k, labels, *weight(value(derivative), labels))]

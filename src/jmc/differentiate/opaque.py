@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import primitives
 
 from jmc.linear.contract import check_size
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
@@ -44,11 +45,24 @@ class Pointwise:
         return found
 
 
+def _refuse_custom_vjp(program: Any) -> None:
+    """Raise TypeError if a function with a vjp alone is in the program of a JVP: JAX says so only when it runs."""
+    for eqn in getattr(program, "jaxpr", program).eqns:
+        if eqn.primitive is primitives.custom_lin_p:
+            raise TypeError("forward mode through a function that has only a custom vjp")
+        for inner in jax.tree.leaves(eqn.params, is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+            if hasattr(inner, "eqns"):
+                _refuse_custom_vjp(inner)
+
+
 class Opaque:
     """``f`` at ``args``, both lists of arrays; ``core`` trailing axes of each if the others are a shared batch."""
 
-    def __init__(self, f: Callable[..., Sequence[Any]], args: Sequence[Any], core: int | None = None):
+    def __init__(
+        self, f: Callable[..., Sequence[Any]], args: Sequence[Any], core: int | None = None, mode: str | None = None
+    ):
         self.f = f
+        self._mode = mode
         self.args = list(args)
         self.outs = list(jax.eval_shape(f, *args))
         shapes = [np.shape(a) for a in (*self.args, *self.outs)]
@@ -62,8 +76,8 @@ class Opaque:
 
     def mode(self) -> str:
         """The modes that JAX has for ``f``: "both", "forward" or "reverse"."""
-        if not hasattr(self, "_mode"):
-            forward = self._works(lambda: jax.eval_shape(lambda *a: jax.jvp(self.f, a, a)[1], *self.args))
+        if self._mode is None:
+            forward = self._works(lambda: _refuse_custom_vjp(jax.make_jaxpr(lambda *a: jax.jvp(self.f, a, a))(*self.args)))
             reverse = self._works(lambda: jax.eval_shape(lambda *a: self._pull(a, self._ones()), *self.args))
             if forward is not None and reverse is not None:
                 raise forward if isinstance(forward, NotImplementedError) else NotImplementedError(str(forward))

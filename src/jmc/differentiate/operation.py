@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 
+from jmc.linear.unify import unified
 from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
 
 
@@ -24,6 +25,9 @@ class Value(NamedTuple):
         base, dims: ``array[i] = base[i[dims]]``: axis k of ``base`` is axis ``dims[k]`` of ``array``.
         literal: the number that it is everywhere, if that is known.
         computed: whether jmc computed ``base``; inputs and constants of the function are not.
+        place: for integers that count along axes, ``(offset, ((dim, stride), …))``, so that they are known as
+            offset + Σ stride · index[dim].
+        delta: for a mask that is true where two such are equal, both of them.
     """
 
     array: Any
@@ -31,6 +35,11 @@ class Value(NamedTuple):
     dims: tuple[int, ...]
     literal: float | complex | None = None
     computed: bool = True
+    place: "Place | None" = None
+    delta: "tuple[Place, Place] | None" = None
+
+
+Place = tuple[int, tuple[tuple[int, int], ...]]
 
 
 def value(array: Any, computed: bool = True) -> Value:
@@ -59,10 +68,18 @@ class Operation(NamedTuple):
     out_shapes: Sequence[tuple[int, ...]]
     dtype: Any
 
-    def scaled(self, k: int, labels: Sequence[Label], array: Any = None) -> Term:
-        """The element-wise Jacobian diag(operand k) on ``labels``; or diag(``array``) with respect to operand k."""
-        coefficient, factors = (1, ()) if array is None else array
+    def scaled(self, k: int, labels: Sequence[Label], coefficient: Any = 1, factors: tuple[Factor, ...] = ()) -> Term:
+        """The element-wise Jacobian with respect to operand k, a diagonal of ``factors`` on ``labels``."""
         return Term(coefficient, factors, plains(labels), elementwise_axes(self.in_shapes[k], labels))
+
+    def times(self, k: int, i: int) -> list[Term]:
+        """The element-wise Jacobian diag(operand i) with respect to operand k."""
+        labels = fresh(self.out_shapes[0])
+        delta = self.values[i].delta
+        if delta is not None and np.shape(self.values[i].array) == tuple(self.out_shapes[0]):
+            both = unified(self.scaled(k, labels), [tuple(_along(place, labels) for place in delta)])
+            return [] if both is None else [both]
+        return [self.scaled(k, labels, *self.weight(i, labels))]
 
     def weight(self, i: int, labels: Sequence[Label]) -> tuple[float | complex, tuple[Factor, ...]]:
         """Operand i as a coefficient and factors on ``labels``, one for each axis of the (broadcast) operand."""
@@ -81,6 +98,12 @@ def weight(v: Value, labels: Sequence[Label]) -> tuple[float | complex, tuple[Fa
         return 1, (Factor(v.base, tuple(own), v.computed),)
     kept = tuple(label for k, label in enumerate(own) if k not in stretched)
     return 1, (Factor(lax.squeeze(jnp.asarray(v.base), stretched), kept, v.computed),)
+
+
+def _along(place: Place, labels: Sequence[Label]) -> Axis:
+    """An axis, long enough to both sides, at the position that ``place`` counts."""
+    offset, strides = place
+    return Axis(2**30, tuple((labels[dim], stride) for dim, stride in strides), 2**29 + offset)
 
 
 def elementwise_axes(shape: Sequence[int], labels: Sequence[Label]) -> tuple[Axis, ...]:
@@ -111,5 +134,3 @@ def traced(f: Callable[..., Any], *args: Any, name: str) -> Primitive | None:
     found = (eqn.primitive for eqn in jax.make_jaxpr(f)(*args).eqns)
     return next((primitive for primitive in found if primitive.name == name), None)
 
-
-__all__ = ["LINEAR", "SEVERAL", "Operation", "Value", "fresh", "linear", "literal", "traced", "value", "weight"]

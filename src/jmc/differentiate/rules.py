@@ -28,12 +28,15 @@ def rule_terms(
         def vjp(u: Any, k: int = k) -> Any:
             return marker.at(precision, lambda u: rule.vjp(k, u, out, *args))(u)
 
+        if (jacobian := rule.jacobians.get(rule.parameters[k].name)) is not None:
+            found[k] = tuple(jacobian(out, *args))
+            continue
         if np.shape(out) == ():
             found[k] = (row(vjp(jnp.ones_like(out))),)
             continue
         terms = linear_terms(vjp, out)
         if terms is None:
-            return Opaque(_with_vjp(rule, precision, args, out, moving), [args[k] for k in moving])
+            return Opaque(_with_vjp(rule, precision, args, out, moving), [args[k] for k in moving], mode="reverse")
         found[k] = tuple(term.T for term in terms)
     return found
 

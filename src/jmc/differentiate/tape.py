@@ -6,8 +6,10 @@ one, the program of its own JVP (walked in place), or opaque: a function whose J
 """
 
 import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -33,6 +35,10 @@ UNROLLED = 256
 WALKED = 64
 
 
+# An equation's line is the user's, not that of the code here which traced it.
+source_info_util.register_exclusion(str(Path(__file__).parents[1]))
+
+
 class NotDifferentiable(NotImplementedError):  # noqa: N818 - it reads as what it says, as StopIteration does
     """The function applies, to what is differentiated, an operation that has no derivative rule."""
 
@@ -55,6 +61,8 @@ class Step:
     outs: list[Node]
     terms: dict[tuple[int, int], tuple[Term, ...]] = field(default_factory=dict)
     opaque: Any = None
+    name: str = ""
+    line: str = ""
 
 
 class Tape:
@@ -62,6 +70,7 @@ class Tape:
 
     def __init__(self, gradient: bool = False) -> None:
         self.steps: list[Step] = []
+        self.here = ("", "")  # the primitive and line of the equation that is walked
         self.gradient = gradient  # only a row will be pulled back: JAX's own vjp is as good as terms, or better
 
     def walk(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Node], line: str = "") -> list[Node]:
@@ -84,7 +93,7 @@ class Tape:
         """Append a step."""
         for node in ins:
             node.uses += node.active
-        self.steps.append(Step(list(ins), list(outs), terms or {}, opaque))
+        self.steps.append(Step(list(ins), list(outs), terms or {}, opaque, *self.here))
 
     def _equation(self, eqn: JaxprEqn, operands: list[Node], caller: str) -> Sequence[Node]:
         line = source_info_util.summarize(eqn.source_info) or caller
@@ -93,10 +102,14 @@ class Tape:
             return self.walk(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), operands, line)
         if eqn.primitive is p.scan_p and _short(eqn) and not self.gradient:
             return self._unrolled(eqn, operands, line)
+        if eqn.primitive is p.cond_p and (platforms := eqn.params.get("branches_platforms")) is not None:
+            branch = eqn.params["branches"][_platform(platforms)]
+            return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
         if eqn.primitive is p.cond_p and (taken := _known_index(operands[0])) is not None:
             branch = eqn.params["branches"][min(max(taken, 0), len(eqn.params["branches"]) - 1)]
             return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
         moving = [k for k, node in enumerate(operands) if node.active]
+        self.here = (eqn.primitive.name, line)
         try:
             return (
                 self._by_rule(eqn, operands, moving)
@@ -269,6 +282,12 @@ def _known_index(node: Node) -> int | None:
     return int(array) if isinstance(array, (int, bool, np.integer, np.ndarray, np.bool_)) else None
 
 
+def _platform(platforms: Sequence[Any]) -> int:
+    """Of branches that are the same function written for different platforms, the one for this."""
+    here = jax.default_backend()
+    return next((i for i, names in enumerate(platforms) if names is None or here in names), len(platforms) - 1)
+
+
 def _short(eqn: JaxprEqn) -> bool:
     inner = eqn.params["jaxpr"]
     return eqn.params["length"] * len(getattr(inner, "jaxpr", inner).eqns) <= UNROLLED
@@ -279,30 +298,61 @@ def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
     values = [node.value for node in operands if node.value is not None]
     found = eqn.primitive.bind(*[v.array for v in values], **eqn.primitive.get_bind_params(eqn.params))
     arrays = found if eqn.primitive.multiple_results else [found]
-    view = _view(eqn, values, arrays[0]) if len(arrays) == 1 else None
+    view = _known_value(eqn, values, arrays[0]) if len(arrays) == 1 else None
     outs = [Node(view or value(array)) for array in arrays]
     for out, var in zip(outs, eqn.outvars, strict=True):
         out.aval = var.aval
     return outs
 
 
-def _view(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | None:
+def _known_value(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | None:
+    """What is known of a result beyond its entries: see ``Value``."""
+    primitive, shape = eqn.primitive, np.shape(array)
+    if primitive is p.iota_p and np.ndim(array):
+        return value(array)._replace(place=(0, ((eqn.params["dimension"], 1),)))
     if not values:
         return None
     source = values[0]
-    if eqn.primitive is p.broadcast_in_dim_p:
-        dims = eqn.params["broadcast_dimensions"]
-        if all(n == np.shape(array)[d] for n, d in zip(np.shape(source.array), dims, strict=True)):
-            return source._replace(array=array, dims=tuple(dims[d] for d in source.dims))
-    elif eqn.primitive is p.transpose_p:
-        place = {d: i for i, d in enumerate(eqn.params["permutation"])}
-        return source._replace(array=array, dims=tuple(place[d] for d in source.dims))
-    elif eqn.primitive is p.convert_element_type_p and source.literal is not None:
-        if _inexact(eqn.outvars[0].aval):
-            return source._replace(array=array)
-    elif eqn.primitive in (p.copy_p, p.name_p, p.stop_gradient_p):
+    if source.literal is not None and primitive in _CONSTANT and _inexact(eqn.outvars[0].aval):
         return source._replace(array=array)
+    if primitive is p.broadcast_in_dim_p:
+        return _repeated(source, eqn.params["broadcast_dimensions"], array)
+    if primitive is p.transpose_p:
+        return _repeated(source, tuple(np.argsort(eqn.params["permutation"]).tolist()), array)
+    if primitive in (p.copy_p, p.name_p, p.stop_gradient_p):
+        return source._replace(array=array)
+    if primitive is p.convert_element_type_p and (source.place or source.delta):
+        return value(array)._replace(place=source.place, delta=source.delta)
+    if len(values) == 2:
+        one, other = values
+        if one.literal is not None and other.literal is not None and primitive in _FOLDED and _inexact(eqn.outvars[0].aval):
+            return one._replace(array=array, literal=_FOLDED[primitive](one.literal, other.literal))
+        if primitive is p.eq_p and one.place is not None and other.place is not None:
+            return value(array)._replace(delta=(one.place, other.place))
+        if one.place is not None and primitive in (p.add_p, p.sub_p) and np.shape(one.array) == shape:
+            shift = _known_index(Node(other))
+            if shift is not None:
+                offset, strides = one.place
+                return value(array)._replace(place=(offset + (shift if primitive is p.add_p else -shift), strides))
     return None
+
+
+def _repeated(source: Value, dims: Sequence[int], array: Any) -> Value:
+    """``source`` with axis d moved to ``dims[d]``, other axes new; those of size 1 may be repeated."""
+    shape = np.shape(array)
+    stretched = [k for k, d in enumerate(source.dims) if np.shape(source.base)[k] != shape[dims[d]]]
+    base = jax.lax.squeeze(jnp.asarray(source.base), stretched) if stretched else source.base
+    kept = tuple(dims[d] for k, d in enumerate(source.dims) if k not in stretched)
+    place = source.place
+    if place is not None:
+        offset, strides = place
+        place = None if stretched else (offset, tuple((dims[d], stride) for d, stride in strides))
+    return Value(array, base, kept, source.literal, source.computed, place)
+
+
+# What makes of a constant the same constant, in another shape or type.
+_CONSTANT = {p.broadcast_in_dim_p, p.reshape_p, p.squeeze_p, p.transpose_p, p.slice_p, p.convert_element_type_p, p.copy_p}
+_FOLDED = {p.mul_p: operator.mul, p.add_p: operator.add, p.sub_p: operator.sub}
 
 
 def refusal(eqn: JaxprEqn, line: str, error: Exception) -> NotDifferentiable:

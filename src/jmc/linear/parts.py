@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from jmc.linear.term import Axis, Label, Term
+from jmc.linear.term import Axis, Label
 
 
 class Part(NamedTuple):
@@ -30,7 +30,7 @@ class Part(NamedTuple):
         return self._replace(factors=tuple(f - gone for f in self.factors), out=tuple(out), in_=tuple(in_))
 
 
-def size(axes: Iterable[Axis]) -> int:
+def extent(axes: Iterable[Axis]) -> int:
     return math.prod(axis.size for axis in axes)
 
 
@@ -38,8 +38,8 @@ def labels_of(axes: Iterable[Axis]) -> list[Label]:
     return [label for axis in axes for label in axis.labels]
 
 
-def shape(part: Part) -> str:
-    return f"({size(part.out)}×{size(part.in_)})"
+def m_by_n(part: Part) -> str:
+    return f"({extent(part.out)}×{extent(part.in_)})"
 
 
 def split(parts: Sequence[Part]) -> list[Part]:
@@ -47,6 +47,8 @@ def split(parts: Sequence[Part]) -> list[Part]:
     columns: list[list[list[Axis]]] = []
     for axes in zip(*(part.axes for part in parts), strict=True):
         radices = [axis.radix for axis in axes]
+        if axes[0].size == 1 and [] in radices and any(radices):
+            radices = [radix if radix != [] else [Label(1)] for radix in radices]
         sizes = {None if r is None else tuple(label.size for label in r) for r in radices}
         if len(sizes) == 1 and None not in sizes:
             columns.append([[Axis(m.size, ((m, 1),)) for m in radix or ()] for radix in radices])
@@ -67,7 +69,9 @@ def shared_axes(parts: Sequence[Part]) -> list[tuple[int, int]]:
     found = []
     for p, q in itertools.product(range(len(parts[0].out)), range(len(parts[0].in_))):
         labels = [(part.out[p].label, part) for part in parts if part.out[p].label is part.in_[q].label]
-        if len(labels) == len(parts) and all(m is not None and labels_of(part.axes).count(m) == 2 for m, part in labels):
+        if len(labels) == len(parts) and all(
+            m is not None and labels_of(part.axes).count(m) == 2 for m, part in labels
+        ):
             found.append((p, q))
     return found
 
@@ -91,7 +95,7 @@ def components(part: Part) -> list[Part]:
     lone = part.scaled or any(not f or all(f.isdisjoint(axis.labels) for axis in part.axes) for f in part.factors)
     if lone and not any(c.factors for c in found):
         k = next((k for k, c in enumerate(found) if not (c.out and c.in_)), 0)
-        found[k:k + 1] = [c._replace(scaled=True) for c in found[k:k + 1]]
+        found[k : k + 1] = [c._replace(scaled=True) for c in found[k : k + 1]]
     order = {id(axis): k for k, axis in enumerate(part.out)}
     place = {id(axis): k for k, axis in enumerate(part.in_)}
     with_out = sorted((c for c in found if c.out), key=lambda c: order[id(c.out[0])])
@@ -133,7 +137,7 @@ def least_rank(part: Part) -> int | None:
     sets = itertools.chain(*(itertools.combinations(summed, k) for k in range(1, min(len(summed), 4) + 1)))
     ranks = [math.prod(label.size for label in gone) for gone in sets if cut(gone)]
     best = min(ranks, default=None)
-    return best if best is not None and best < min(size(part.out), size(part.in_)) else None
+    return best if best is not None and best < min(extent(part.out), extent(part.in_)) else None
 
 
 def distances(part: Part) -> tuple[tuple[int, int], ...] | None:
@@ -167,3 +171,10 @@ def cropped(part: Part, p: int) -> Part:
     axis = part.out[p]
     kept = () if not axis.strides else (axis._replace(size=high - low, offset=0),)
     return part._replace(out=(*part.out[:p], *kept, *part.out[p + 1 :]))
+
+
+def tiled(ranges: Sequence[tuple[int, int] | None], size: int) -> bool:
+    """Whether the ranges cover the positions up to ``size``, each once."""
+    known = sorted(found for found in ranges if found is not None)
+    ends = [0, *(high for _, high in known)]
+    return len(known) == len(ranges) and ends[-1] == size and all(low == end for (low, _), end in zip(known, ends))

@@ -97,8 +97,8 @@ def _one(a: Term, b: Term) -> Term | None:
         return None
     alone_b = [f._replace(labels=tuple(names[label] for label in f.labels)) for f in alone_b]
     labels = tuple(dict.fromkeys(itertools.chain(*(f.labels for f in (*alone_a, *alone_b)))))
-    stored = sum(itemsize(f) for f in (*alone_a, *alone_b) if f.computed)
-    if math.prod(label.size for label in labels) > stored:
+    # sizes do not decide, so that structure is the same for small arrays
+    if not any(f.computed and set(f.labels) >= set(labels) for f in (*alone_a, *alone_b)):
         return None
     x, y = _weighted(a.coefficient, alone_a, labels), _weighted(b.coefficient, alone_b, labels)
     if x is None or y is None:

@@ -10,7 +10,7 @@ A name is a sum of parts, ``diagonal(10) + rank 1``; sizes are those of flattene
 ``permutation(n)``    the identity with axes exchanged or reversed
 ``selection(m×n)``    0/1: each output is one input: slices, gathers
 ``embedding(m×n)``    0/1: each input goes to one output: padding, scatters; x ↦ diag(x)
-``banded(−1…1)``      one axis each; input minus output position; ``banded(−4, 0)`` if there are gaps
+``banded(−1…1)``      input minus output position; ``banded(−4, 0)`` if there are gaps; ``banded(0…1 × 0…1)`` on two axes
 ``row(n)``            one output; ``column(m)``: one input
 ``row of ones(n)``    no factor; ``column of ones(m)``, ``ones(m×n)``
 ``row of identity(n)``  Σ v[i, i]; ``row of diagonal(n)`` with factors; ``column of …`` is the transpose
@@ -23,15 +23,29 @@ A name is a sum of parts, ``diagonal(10) + rank 1``; sizes are those of flattene
 ``sparse(m×n)``       none of these
 ====================  =========================================================================================
 
-``scaled`` before permutation, selection and embedding says that there are factors. Block-diagonal and Kronecker are meant
-up to the order of the axes. ``satisfies`` says which kinds are special cases of which.
+``scaled`` before permutation, selection and embedding says that there are factors. Permutations apart, names are up to
+the order of axes.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
+from jmc.linear.parts import (
+    Part,
+    components,
+    cropped,
+    distances,
+    distinct,
+    extent,
+    labels_of,
+    least_rank,
+    m_by_n,
+    shared_axes,
+    span,
+    split,
+    tiled,
+    whole_axis,
+)
 from jmc.linear.term import Axis, Label, Term
 
 _DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -52,9 +66,9 @@ def _named(parts: Sequence[Part]) -> str:
     if len(shared) == len(first.out) == len(first.in_) > 0:
         return _diagonal(parts, shared)
     if len(parts) == 1:
-        components = components(first)
-        if len(components) > 1 and any(part.out and part.in_ for part in components):
-            return _kronecker([(part, None) for part in components])
+        found = components(first)
+        if len(found) > 1 and any(part.out and part.in_ for part in found):
+            return _kronecker([(part, None) for part in found])
         return _alone(first, shared)
     held = {(p, q) for p, q in shared if any(part.out[p].label in f for part in parts for f in part.factors)}
     free = [pair for pair in shared if pair not in held]
@@ -70,7 +84,7 @@ def _named(parts: Sequence[Part]) -> str:
 
 def _diagonal(parts: Sequence[Part], shared: Sequence[tuple[int, int]]) -> str:
     """All labels are shared."""
-    n = size(parts[0].out)
+    n = extent(parts[0].out)
     pure = len(parts) == 1 and parts[0].pure
     if all(p == q for p, q in shared):
         return f"identity({n})" if pure else f"diagonal({n})"
@@ -94,7 +108,7 @@ def _kronecker(factors: Sequence[tuple[Part, str | None]]) -> str:
     for part, known in [*factors, (None, None)]:
         text = None if part is None else known or _named([part])
         if text is not None and text.startswith("identity("):
-            eye *= size(part.out) if part is not None else 1
+            eye *= extent(part.out) if part is not None else 1
             names += [] if names[-1:] == ["I"] else ["I"]
             continue
         if names[-1:] == ["I"]:
@@ -113,9 +127,9 @@ def _alone(part: Part, shared: Sequence[tuple[int, int]]) -> str:
     if set(labels_of(part.out)).isdisjoint(labels_of(part.in_)) and labels_of(part.axes):
         rank = least_rank(part)
         if rank is None:
-            return f"dense{shape(part)}"
+            return f"dense{m_by_n(part)}"
         covers = part.pure and all(axis.label is not None for axis in part.axes)
-        return f"ones{shape(part)}" if covers and distinct(part.axes) else f"rank {rank}"
+        return f"ones{m_by_n(part)}" if covers and distinct(part.axes) else f"rank {rank}"
     return _placed(part)
 
 
@@ -124,7 +138,7 @@ def _one_sided(part: Part) -> str:
     if not part.axes:
         return "scalar"
     side = "row" if part.in_ else "column"
-    n = size(part.axes)
+    n = extent(part.axes)
     labels = labels_of(part.axes)
     if all(axis.label is not None for axis in part.axes):
         if distinct(part.axes):
@@ -132,7 +146,7 @@ def _one_sided(part: Part) -> str:
         if all(labels.count(label) == 2 for label in labels):
             return f"{side} of {'identity' if part.pure else 'diagonal'}({math.isqrt(n)})"
     if part.pure and not labels:
-        return ("selection" if part.in_ else "embedding") + shape(part)
+        return ("selection" if part.in_ else "embedding") + m_by_n(part)
     return f"{side}({n})"
 
 
@@ -144,10 +158,10 @@ def _placed(part: Part) -> str:
         reads_all = set(in_) <= set(out) and distinct(part.out) and all(map(whole_axis, part.out))
         fills_all = set(out) <= set(in_) and distinct(part.in_) and all(map(whole_axis, part.in_))
         if reads_all and fills_all:
-            return f"{scaled}permutation({size(part.out)})"
+            return f"{scaled}permutation({extent(part.out)})"
         if reads_all or fills_all:
-            return f"{scaled}{'selection' if reads_all else 'embedding'}{shape(part)}"
-    return _bands([part]) or f"sparse{shape(part)}"
+            return f"{scaled}{'selection' if reads_all else 'embedding'}{m_by_n(part)}"
+    return _bands([part]) or f"sparse{m_by_n(part)}"
 
 
 def _sum(parts: Sequence[Part]) -> str:
@@ -157,15 +171,18 @@ def _sum(parts: Sequence[Part]) -> str:
         return _named(parts)
     if not first.out or not first.in_:
         return _one_sided(first._replace(scaled=True, out=_unlike(parts, first.out), in_=_unlike(parts, first.in_)))
-    apart = [part for part in parts if labels_of(part.axes) and set(labels_of(part.out)).isdisjoint(labels_of(part.in_))]
+    apart = [
+        part for part in parts if labels_of(part.axes) and set(labels_of(part.out)).isdisjoint(labels_of(part.in_))
+    ]
     near = [part for part in parts if part not in apart]
     ranks = [least_rank(part) for part in apart]
     if None in ranks or _full(parts):
-        return f"dense{shape(first)}"
+        return f"dense{m_by_n(first)}"
     names = [_near(near, whole=not apart)] if near else []
     if any(text.startswith("dense(") for text in names):
         return names[0]
-    return " + ".join([*names, *([f"rank {sum(map(int, ranks))}"] if ranks else [])])  # pyright: ignore[reportArgumentType]
+    total = sum(rank for rank in ranks if rank is not None)
+    return " + ".join([*names, *([f"rank {total}"] if ranks else [])])
 
 
 def _unlike(parts: Sequence[Part], axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
@@ -179,59 +196,72 @@ def _full(parts: Sequence[Part]) -> bool:
     if any(labels_of(part.axes) for part in parts):
         return False
     places = {tuple(axis.offset for axis in part.axes) for part in parts}
-    return len(places) == size(parts[0].axes)
+    return len(places) == extent(parts[0].axes)
 
 
 def _near(parts: Sequence[Part], whole: bool) -> str:
     """The sum of terms that share labels between output and input."""
     if not whole and (len(parts) == 1 or shared_axes(parts)):
         return _named(parts)
-    if (found := _bands(parts)) is not None:
+    if found := _pieces(parts) or _bands(parts):
         return found
     names = list(dict.fromkeys(_named([part]) for part in parts))
     if any(text.startswith("dense(") for text in names):
-        return f"dense{shape(parts[0])}"
-    if len(names) < len(parts) or any(text.startswith(("sparse", "selection", "embedding", "scaled")) for text in names):
-        return f"sparse{shape(parts[0])}"
+        return f"dense{m_by_n(parts[0])}"
+    if len(names) < len(parts) or any(
+        text.startswith(("sparse", "selection", "embedding", "scaled")) for text in names
+    ):
+        return f"sparse{m_by_n(parts[0])}"
     return " + ".join(names)
 
 
 def _bands(parts: Sequence[Part]) -> str | None:
     """``diagonal`` or ``banded``, if the distance of input and output position is bounded by labels not in common."""
-    ranges = [distances(part) for part in parts]
-    if any(found is None for found in ranges):
+    ranges = [found for part in parts if (found := distances(part)) is not None]
+    if len(ranges) < len(parts):
         return None
-    if all(found == ((0, 0),) * len(part.out) for found, part in zip(ranges, parts, strict=True)):
-        return f"diagonal({size(parts[0].out)})" if size(parts[0].out) == size(parts[0].in_) else None
-    if len(parts[0].out) != 1:
+    m, n = extent(parts[0].out), extent(parts[0].in_)
+    if m == n and all(pair == (0, 0) for found in ranges for pair in found):
+        return f"diagonal({m})"
+    return f"banded({' × '.join(map(_offsets, zip(*ranges, strict=True)))})"
+
+
+def _offsets(ranges: Iterable[tuple[int, int]]) -> str:
+    """Ranges of offsets, with those that touch as one."""
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return ", ".join(f"{low}…{high}" if low < high else str(low) for low, high in merged).replace("-", "−")
+
+
+def _pieces(parts: Sequence[Part]) -> str | None:
+    """A permutation in pieces: terms that read separate ranges of one axis and write them side by side, as roll does."""
+    if any(len(part.out) != 1 or len(part.in_) != 1 or part.out[0].labels != part.in_[0].labels for part in parts):
         return None
-    offsets = sorted({k for ((low, high),) in ranges for k in range(low, high + 1)})  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-    signed = [str(k).replace("-", "−") for k in offsets]
-    gaps = offsets[-1] - offsets[0] >= len(offsets)
-    return f"banded({', '.join(signed)})" if gaps or len(signed) == 1 else f"banded({signed[0]}…{signed[-1]})"
+    if not all(tiled([span(axes[0]) for axes in side], side[0][0].size) for side in zip(*(p[2:] for p in parts))):
+        return None
+    return f"{'' if all(part.pure for part in parts) else 'scaled '}permutation({extent(parts[0].out)})"
 
 
 def _stacked(parts: Sequence[Part]) -> str | None:
-    """Groups of terms that fill separate ranges of one output axis from the whole input, as concatenation makes them."""
+    """Groups of terms that fill separate ranges of one output axis from the whole input, as concatenation does."""
     if not all(axis.label is not None or axis.radix for part in parts for axis in part.in_):
         return None
     for p, axis in enumerate(parts[0].out):
         ranges = [span(part.out[p]) for part in parts]
-        cuts = sorted(set(ranges), key=lambda r: r or (0, 0))
-        if len(cuts) < 2 or None in cuts or axis.label is not None:
-            continue
-        ends = [0, *itertools.accumulate(high - low for low, high in cuts)]  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-        if ends[-1] != axis.size or any(cut != pair for cut, pair in zip(cuts, itertools.pairwise(ends), strict=True)):
+        cuts = dict.fromkeys(ranges)
+        if len(cuts) < 2 or not tiled(list(cuts), axis.size):
             continue
         names = []
-        for cut in cuts:
+        for cut in sorted(cuts, key=lambda found: found or (0, 0)):
             group = [cropped(part, p) for part, found in zip(parts, ranges, strict=True) if found == cut]
             names.append(_stacked(group) or _named(split(group)))
-        m, n = size(parts[0].out), size(parts[0].in_)
+        m, n = extent(parts[0].out), extent(parts[0].in_)
         if not parts[0].in_:
             return f"column({m})"
-        flat = all(text.startswith(("row", "dense")) for text in names)
+        flat = all(text.startswith(("row(", "row of ones(", "dense(")) for text in names)
         return f"dense({m}×{n})" if flat else f"stack({', '.join(names)})"
     return None
-
-

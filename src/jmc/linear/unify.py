@@ -102,7 +102,8 @@ class _System:
         """``label`` is what ``expression`` says; where that lies outside its range, the term vanishes."""
         del self.live[label]
         self.live.update((other, None) for other, _ in expression.strides)
-        held = any(label in factor.labels for factor in self.factors)
+        # a factor has zeros outside, and an axis along which the label lay drops what is outside
+        held = any(label in f.labels for f in self.factors) or any(axis.label is label for axis in self.axes)
         self.factors = [substituted_factor(factor, label, expression) for factor in self.factors]
         self.axes = [substituted_axis(axis, label, expression) for axis in self.axes]
         self.equations = [
