@@ -69,7 +69,7 @@ ELEMENTWISE = {
     "clamp by scalars": (lambda x: lax.clamp(-0.5, x, 0.5), V),
     "max of a scalar": (lambda x, y: jnp.maximum(x, y), A, V[0]),
     "rem with negatives": (lambda x, y: lax.rem(9 * x, y), V, W),
-    "reduce_precision": (lambda x: lax.reduce_precision(x * x, 8, 12), V),
+    "reduce_precision": (lambda x: lax.reduce_precision(x * x, 11, 40), V),
     "convert_element_type": (lambda x: x.astype("float32").astype("float64") * x, V),
     "convert to integer": (lambda x: x * jnp.trunc(3 * x).astype("int32").astype("float64"), V),
     "bitcast_convert_type": (lambda x: x * (lax.bitcast_convert_type(x, "int64") % 3).astype(x.dtype), V),

@@ -90,14 +90,14 @@ def references(name):
 def same(ours, theirs, rtol=1e-9):
     """Equal up to rounding, relative to the largest entry, with the same shapes and dtypes."""
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+    for a, b in zip(*(map(np.asarray, jax.tree.leaves(tree)) for tree in (ours, theirs)), strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.max(np.abs(b[np.isfinite(b)]), initial=1.0))
 
 
 def random_like(tree, seed):
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), tree)
+    return jax.tree.map(lambda leaf: np.asarray(rng.normal(size=leaf.shape)), tree)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -152,7 +152,7 @@ def scatter(draw, name, shape, known):
     how = draw(pick(["add", "add", "add", "subtract", "set", "mul"]))
     if how in ("set", "mul"):
         where = sorted({i % into for i in where})
-        return f"{base}.at[np.array({where})].{how}({name}[:{len(where)}])" if len(where) <= shape[0] else None
+        return f"{base}.at[np.array({where})].{how}({name}[:{len(where)}], unique_indices=True)" if len(where) <= shape[0] else None
     return f"{base}.at[np.array({where})].{how}({name}, mode={draw(pick(['drop', 'clip']))!r})"
 
 
@@ -197,9 +197,29 @@ def looped(draw, name, shape, known):
     return f"lax.scan(lambda c, x: (jnp.tanh(c + x), c * x), {row}, {name}, reverse={draw(st.booleans())})[1]"
 
 
+def masked(draw, name, shape, known):
+    """Counting along axes, masks that are diagonals, windows."""
+    if not shape:
+        return None
+    n, k = shape[-1], draw(ints(-2, 2))
+    rows = draw(ints(1, 3))
+    choices = [
+        f"{name} * jnp.ones({shape})", f"{name} * jnp.full({shape}, 3.0)", f"jnp.where(jnp.arange({n}) == {k + 1}, {name}[..., :], 0)",
+        f"{name}[..., None, :] * jnp.eye({rows}, {n}, {k})", f"jnp.where(jnp.eye({n}, dtype=bool), {name}[..., None], 1.0)",
+    ]  # fmt: skip
+    if len(shape) > 1:
+        choices += [f"jnp.{f}({name}, {k})" for f in ("tril", "triu")] + [f"jnp.diagonal({name}, {k})", f"jnp.roll({name}, {k}, 1)"]
+        choices += [f"jnp.trace({name}, {k})", f"jnp.tile({name}, {rows})", f"jnp.repeat({name}, {rows}, 0)"]
+    if len(shape) == 1:
+        choices += [f"jnp.diag({name}, {k})", f"jnp.convolve({name}, constant({rows}), 'same')", f"jnp.outer({name}, {name})"]
+        choices += [f"lax.reduce_window({name}, 0.0, lax.add, ({rows},), (2,), 'SAME')", f"jnp.diff({name})"]
+    made = draw(pick(choices))
+    return made.replace("[..., None, :]", "[..., None, :]" if len(shape) == 1 else "[..., :1, :]")
+
+
 GRAMMAR = (
     reshape, reshape, transpose, broadcast, strided, strided, padded, concatenate, contract, contract, contract, reduced,
-    scanned, gather, scatter, dynamic, pointwise, pointwise, binary, binary, looped,
+    scanned, gather, scatter, dynamic, pointwise, pointwise, binary, binary, looped, masked, masked,
 )  # fmt: skip
 
 

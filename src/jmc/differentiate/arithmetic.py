@@ -175,27 +175,49 @@ def value_at(array: Any, axes: tuple[Axis, ...], computed: bool) -> Factor:
     return factor
 
 
-# element-wise functions: the derivative is what JAX's rule says of a tangent of ones
+# reductions and element-wise functions: the derivative is what JAX's rule says of a tangent or cotangent of ones
+
+
+@linear(p.reduce_prod_p, p.reduce_max_p, p.reduce_min_p)
+def _reduction(op, k):
+    """Each result depends on entries of its own: a cotangent of ones collects all derivatives."""
+    labels = fresh(op.in_shapes[0])
+    out, pull = jax.vjp(op.bind, jnp.asarray(op.values[0].array))
+    (slope,) = pull(jnp.ones_like(out))
+    kept = plains(m for d, m in enumerate(labels) if d not in op.params["axes"])
+    return [Term(1, (Factor(slope, tuple(labels)),), kept, plains(labels))]
+
 
 _NAMES = (
     "abs acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma erf erf_inv erfc "
     "exp exp2 expm1 floor igamma igammac integer_pow is_finite lgamma log log1p logistic max min nextafter polygamma pow "
     "random_gamma_grad regularized_incomplete_beta rem round rsqrt sign sin sinh sqrt square tan tanh zeta"
 )
-ELEMENTWISE = {
-    primitive for name in _NAMES.split() if (primitive := getattr(p, f"{name}_p", None)) is not None
-}
+ELEMENTWISE = {primitive for name in _NAMES.split() if (primitive := getattr(p, f"{name}_p", None)) is not None}
 
 
-def elementwise(eqn: Any, op: Operation, k: int) -> list[Term]:
-    """diag(∂f/∂x_k), the derivative by JAX's own rule for the primitive."""
+@linear(*ELEMENTWISE)
+def _elementwise(op, k):
     arrays = [v.array for v in op.values]
-    params = eqn.primitive.get_bind_params(eqn.params)
-
-    def f(x):
-        return eqn.primitive.bind(*arrays[:k], x, *arrays[k + 1 :], **params)
-
     x = jnp.asarray(arrays[k])
-    _, derivative = jax.jvp(f, (x,), (jnp.ones_like(x),))
+    _, slope = jax.jvp(lambda x: op.bind(*arrays[:k], x, *arrays[k + 1 :]), (x,), (jnp.ones_like(x),))
     labels = fresh(op.out_shapes[0])
-    return [op.scaled(k, labels, *weight(value(derivative), labels))]
+    return [op.scaled(k, labels, *weight(value(slope), labels))]
+
+
+# linear systems
+
+
+@linear(p.triangular_solve_p)
+def _triangular_solve(op, k):
+    """X = A⁻¹ B or B A⁻¹ is linear in B, column by column or row by row."""
+    if k == 0:
+        return None
+    *batch, i, j = fresh(op.out_shapes[0])
+    a = jnp.asarray(op.values[0].array)
+    n = a.shape[-1]
+    inverse = op.bind(a, jnp.broadcast_to(jnp.eye(n, dtype=a.dtype), a.shape))
+    source = Label(n)
+    left = op.params["left_side"]
+    factor = Factor(inverse, (*batch, i, source) if left else (*batch, source, j))
+    return [Term(1, (factor,), plains([*batch, i, j]), plains([*batch, source, j] if left else [*batch, i, source]))]

@@ -60,7 +60,9 @@ def literal(number: Any) -> Value:
 
 
 class Operation(NamedTuple):
-    """An equation: its parameters, its operands' values and shapes, and the shapes of its results."""
+    """An equation: how to apply it, its parameters, its operands' values and shapes, and the shapes of its results."""
+
+    bind: Callable[..., Any]
 
     params: dict[str, Any]
     values: Sequence[Value]

@@ -20,8 +20,8 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jax.extend.core import primitives as p
 
 from jmc.catalogue import marker
-from jmc.differentiate import indexing, shape  # noqa: F401 - their rules register themselves
-from jmc.differentiate.arithmetic import ELEMENTWISE, elementwise
+from jmc.differentiate import indexing, shape, systems  # noqa: F401 - their rules register themselves
+from jmc.differentiate.arithmetic import ELEMENTWISE
 from jmc.differentiate.opaque import Opaque, Pointwise
 from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, Value, literal, value
 from jmc.linear.linear_map import LinearMap
@@ -144,18 +144,19 @@ class Tape:
             return None
         several = SEVERAL.get(eqn.primitive)
         rule = LINEAR.get(eqn.primitive)
-        by_jvp = eqn.primitive in ELEMENTWISE and _holomorphic(eqn)
+        by_slope = eqn.primitive in NONLINEAR
         real_linear = eqn.primitive in _REAL_LINEAR or (
             eqn.primitive is p.convert_element_type_p
             and _complex(eqn.invars[0].aval) != _complex(eqn.outvars[0].aval)
             and not _complex(eqn.outvars[0].aval)
         )
-        if not (several or rule or by_jvp or real_linear):
+        if not (several or rule or real_linear) or (by_slope and not (_holomorphic(eqn) and _known(operands))):
             return None
         outs = _constant(eqn, operands) if _known(operands) else [Node(None) for _ in eqn.outvars]
         for out, var in zip(outs, eqn.outvars, strict=True):
             out.aval = var.aval
         op = Operation(
+            functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
             eqn.params,
             [_value(node) for node in operands],
             [atom.aval.shape for atom in eqn.invars],
@@ -163,8 +164,7 @@ class Tape:
             eqn.outvars[0].aval.dtype,
         )
         if real_linear:
-            bind = functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params))
-            self.step(operands, [_active(outs[0])], opaque=Pointwise(bind, eqn.outvars[0].aval.dtype))
+            self.step(operands, [_active(outs[0])], opaque=Pointwise(op.bind, eqn.outvars[0].aval.dtype))
             return outs
         terms: dict[tuple[int, int], list[Term]] = {}
         for k in moving:
@@ -172,7 +172,7 @@ class Tape:
                 for j, term in several(op, k):
                     terms.setdefault((j, k), []).append(term)
                 continue
-            found = rule(op, k) if rule else elementwise(eqn, op, k)
+            found = rule(op, k)
             if found is None:
                 return None
             terms[0, k] = list(found)
@@ -235,6 +235,8 @@ class Tape:
 
 # Their terms hold more numbers than their operands.
 BULKY = {p.conv_general_dilated_p, p.reduce_window_sum_p, p.cumsum_p, p.gather_p, p.scatter_add_p, p.dynamic_slice_p, p.dynamic_update_slice_p}
+# Primitives whose rule needs the values of the operands that it differentiates.
+NONLINEAR = {*ELEMENTWISE, p.reduce_prod_p, p.reduce_max_p, p.reduce_min_p}
 _REAL_LINEAR = {p.real_p, p.imag_p, p.conj_p}
 # Programs of their JVP would be long, and dense after all.
 _SWEPT = {p.while_p, p.scan_p, p.cond_p, p.cumprod_p, p.cummax_p, p.cummin_p, p.cumlogsumexp_p}
@@ -425,7 +427,7 @@ def _count_walkable(jaxpr: Any, moving: Sequence[bool]) -> tuple[int, list[bool]
             count += more
             active.update(var for var, moves in zip(eqn.outvars, outs, strict=True) if moves)
             continue
-        if eqn.primitive not in LINEAR and eqn.primitive not in SEVERAL and eqn.primitive not in _REAL_LINEAR:
+        if (eqn.primitive not in LINEAR or eqn.primitive in NONLINEAR) and eqn.primitive not in SEVERAL and eqn.primitive not in _REAL_LINEAR:
             return WALKED + 1, [True] * len(jaxpr.outvars)
         count += 1
         active.update(eqn.outvars)

@@ -96,13 +96,17 @@ def components(part: Part) -> list[Part]:
     if lone and not any(c.factors for c in found):
         k = next((k for k, c in enumerate(found) if not (c.out and c.in_)), 0)
         found[k : k + 1] = [c._replace(scaled=True) for c in found[k : k + 1]]
-    order = {id(axis): k for k, axis in enumerate(part.out)}
-    place = {id(axis): k for k, axis in enumerate(part.in_)}
-    with_out = sorted((c for c in found if c.out), key=lambda c: order[id(c.out[0])])
-    for c in sorted((c for c in found if not c.out), key=lambda c: place[id(c.in_[0])]):
-        later = (k for k, d in enumerate(with_out) if d.in_ and place[id(d.in_[0])] > place[id(c.in_[0])])
-        with_out.insert(next(later, len(with_out)), c)
-    return with_out
+    return ordered(found, part)
+
+
+def ordered(factors: Sequence[Part], whole: Part) -> list[Part]:
+    """Factors of a Kronecker product in the order of the output axes of ``whole``, and rows in that of its input."""
+    out, in_ = ({id(axis): k for k, axis in enumerate(axes)} for axes in (whole.out, whole.in_))
+    found = sorted((c for c in factors if c.out), key=lambda c: out[id(c.out[0])])
+    for c in sorted((c for c in factors if not c.out), key=lambda c: in_[id(c.in_[0])]):
+        later = (k for k, d in enumerate(found) if d.in_ and in_[id(d.in_[0])] > in_[id(c.in_[0])])
+        found.insert(next(later, len(found)), c)
+    return found
 
 
 def distinct(axes: Sequence[Axis]) -> bool:
@@ -177,4 +181,8 @@ def tiled(ranges: Sequence[tuple[int, int] | None], size: int) -> bool:
     """Whether the ranges cover the positions up to ``size``, each once."""
     known = sorted(found for found in ranges if found is not None)
     ends = [0, *(high for _, high in known)]
-    return len(known) == len(ranges) and ends[-1] == size and all(low == end for (low, _), end in zip(known, ends))
+    return (
+        len(known) == len(ranges)
+        and ends[-1] == size
+        and all(low == end for (low, _), end in zip(known, ends, strict=False))
+    )

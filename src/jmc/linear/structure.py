@@ -10,7 +10,8 @@ A name is a sum of parts, ``diagonal(10) + rank 1``; sizes are those of flattene
 ``permutation(n)``    the identity with axes exchanged or reversed
 ``selection(m×n)``    0/1: each output is one input: slices, gathers
 ``embedding(m×n)``    0/1: each input goes to one output: padding, scatters; x ↦ diag(x)
-``banded(−1…1)``      input minus output position; ``banded(−4, 0)`` if there are gaps; ``banded(0…1 × 0…1)`` on two axes
+``banded(−1…1)``      input minus output position; ``banded(−4, 0)`` if there are gaps, ``banded(0…1 × 0…1)`` on two
+                      axes, ``banded(0…2 of dense(4×3))`` with blocks on the other axes
 ``row(n)``            one output; ``column(m)``: one input
 ``row of ones(n)``    no factor; ``column of ones(m)``, ``ones(m×n)``
 ``row of identity(n)``  Σ v[i, i]; ``row of diagonal(n)`` with factors; ``column of …`` is the transpose
@@ -27,8 +28,10 @@ A name is a sum of parts, ``diagonal(10) + rank 1``; sizes are those of flattene
 the order of axes.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from jmc.linear.parts import (
     Part,
@@ -40,6 +43,7 @@ from jmc.linear.parts import (
     labels_of,
     least_rank,
     m_by_n,
+    ordered,
     shared_axes,
     span,
     split,
@@ -68,7 +72,7 @@ def _named(parts: Sequence[Part]) -> str:
     if len(parts) == 1:
         found = components(first)
         if len(found) > 1 and any(part.out and part.in_ for part in found):
-            return _kronecker([(part, None) for part in found])
+            return _kronecker(found)
         return _alone(first, shared)
     held = {(p, q) for p, q in shared if any(part.out[p].label in f for part in parts for f in part.factors)}
     free = [pair for pair in shared if pair not in held]
@@ -79,7 +83,7 @@ def _named(parts: Sequence[Part]) -> str:
     if not free:
         return inner
     eyes = [Part(False, (), (first.out[p],), (first.in_[q],)) for p, q in free]
-    return _kronecker([(part, None) for part in eyes] + [(fixed[0], inner)])
+    return _kronecker(ordered([*eyes, fixed[0]], first), {id(fixed[0]): inner})
 
 
 def _diagonal(parts: Sequence[Part], shared: Sequence[tuple[int, int]]) -> str:
@@ -102,19 +106,15 @@ def _bracketed(inner: str) -> str:
     return f"({inner})" if " + " in inner else inner
 
 
-def _kronecker(factors: Sequence[tuple[Part, str | None]]) -> str:
-    names: list[str] = []
-    eye = 1
-    for part, known in [*factors, (None, None)]:
-        text = None if part is None else known or _named([part])
-        if text is not None and text.startswith("identity("):
-            eye *= extent(part.out) if part is not None else 1
-            names += [] if names[-1:] == ["I"] else ["I"]
-            continue
-        if names[-1:] == ["I"]:
-            names[-1] = "I" + str(eye).translate(_DIGITS)
-            eye = 1
-        names += [] if text is None else [_bracketed(text)]
+def _kronecker(factors: Sequence[Part], known: Mapping[int, str] = MappingProxyType({})) -> str:
+    texts = [known.get(id(part)) or _named([part]) for part in factors]
+    eyes = [text == f"identity({extent(part.out)})" for part, text in zip(factors, texts, strict=True)]
+    names = []
+    for is_eye, run in itertools.groupby(zip(eyes, factors, texts, strict=True), key=lambda item: item[0]):
+        if is_eye:
+            names.append("I" + str(math.prod(extent(part.out) for _, part, _ in run)).translate(_DIGITS))
+        else:
+            names += [_bracketed(text) for *_, text in run]
     return f"kronecker({' ⊗ '.join(names)})"
 
 
@@ -161,7 +161,28 @@ def _placed(part: Part) -> str:
             return f"{scaled}permutation({extent(part.out)})"
         if reads_all or fills_all:
             return f"{scaled}{'selection' if reads_all else 'embedding'}{m_by_n(part)}"
-    return _bands([part]) or f"sparse{m_by_n(part)}"
+    return _bands([part]) or _block_bands(part) or f"sparse{m_by_n(part)}"
+
+
+def _block_bands(part: Part) -> str | None:
+    """Bands on some axes, and on the others a block for each place, as a convolution of channels has them."""
+    pairs = [
+        (p, q)
+        for p, q in itertools.product(range(len(part.out)), range(len(part.in_)))
+        if not set(part.out[p].labels).isdisjoint(part.in_[q].labels)
+    ]
+    ps, qs = [p for p, _ in pairs], [q for _, q in pairs]
+    if len(set(ps)) < len(ps) or len(set(qs)) < len(qs):
+        return None
+    core = part._replace(out=tuple(part.out[p] for p in ps), in_=tuple(part.in_[q] for q in qs))
+    bands = _bands([core])
+    gone = set(labels_of(core.axes))
+    rest = part._replace(
+        factors=tuple(f - gone for f in part.factors),
+        out=tuple(axis for p, axis in enumerate(part.out) if p not in ps),
+        in_=tuple(axis for q, axis in enumerate(part.in_) if q not in qs),
+    )
+    return f"{bands[:-1]} of {_named([rest])})" if bands is not None and rest.axes else None
 
 
 def _sum(parts: Sequence[Part]) -> str:
@@ -171,10 +192,9 @@ def _sum(parts: Sequence[Part]) -> str:
         return _named(parts)
     if not first.out or not first.in_:
         return _one_sided(first._replace(scaled=True, out=_unlike(parts, first.out), in_=_unlike(parts, first.in_)))
-    apart = [
-        part for part in parts if labels_of(part.axes) and set(labels_of(part.out)).isdisjoint(labels_of(part.in_))
-    ]
-    near = [part for part in parts if part not in apart]
+    sides = [set(labels_of(part.out)).isdisjoint(labels_of(part.in_)) and labels_of(part.axes) for part in parts]
+    apart = [part for part, disjoint in zip(parts, sides, strict=True) if disjoint]
+    near = [part for part, disjoint in zip(parts, sides, strict=True) if not disjoint]
     ranks = [least_rank(part) for part in apart]
     if None in ranks or _full(parts):
         return f"dense{m_by_n(first)}"
@@ -203,8 +223,9 @@ def _near(parts: Sequence[Part], whole: bool) -> str:
     """The sum of terms that share labels between output and input."""
     if not whole and (len(parts) == 1 or shared_axes(parts)):
         return _named(parts)
-    if found := _pieces(parts) or _bands(parts):
-        return found
+    bands = _bands(parts)
+    if bands is not None:
+        return bands if bands.startswith("diagonal") else _pieces(parts) or bands
     names = list(dict.fromkeys(_named([part]) for part in parts))
     if any(text.startswith("dense(") for text in names):
         return f"dense{m_by_n(parts[0])}"
@@ -238,10 +259,13 @@ def _offsets(ranges: Iterable[tuple[int, int]]) -> str:
 
 
 def _pieces(parts: Sequence[Part]) -> str | None:
-    """A permutation in pieces: terms that read separate ranges of one axis and write them side by side, as roll does."""
+    """A permutation in pieces: terms that read ranges of one axis and write them side by side, as roll does."""
     if any(len(part.out) != 1 or len(part.in_) != 1 or part.out[0].labels != part.in_[0].labels for part in parts):
         return None
-    if not all(tiled([span(axes[0]) for axes in side], side[0][0].size) for side in zip(*(p[2:] for p in parts))):
+    if not all(
+        tiled([span(axes[0]) for axes in side], side[0][0].size)
+        for side in zip(*((p.out, p.in_) for p in parts), strict=True)
+    ):
         return None
     return f"{'' if all(part.pure for part in parts) else 'scaled '}permutation({extent(parts[0].out)})"
 
