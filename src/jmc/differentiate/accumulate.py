@@ -175,7 +175,7 @@ def _laborious(term: Term) -> bool:
     labels = dict.fromkeys(label for axis in term.axes for label, _ in axis.strides)
     if len(term.factors) < 2 or all(m in labels for f in term.factors for m in f.labels):
         return False
-    return flops([f.labels for f in term.factors], labels) > 16 * math.prod(m.size for m in labels)
+    return flops(term.factors, labels) > 16 * math.prod(m.size for m in labels)
 
 
 def products(left: Sequence[Term], right: Sequence[Term]) -> list[Term]:

@@ -109,6 +109,10 @@ def _dot_general(op, k):
     ]
     out = [*(names[0][i] for i in batch[0]), *free[0], *free[1]]
     coefficient, factors = weight(op.values[1 - k], names[1 - k])
+    precision = op.params["precision"]
+    precision = precision[0] if isinstance(precision, tuple) else precision
+    if precision not in (None, jax.lax.Precision.DEFAULT):
+        factors = tuple(factor._replace(precision=precision) for factor in factors)
     return [Term(coefficient, factors, plains(out), plains(names[k]))]
 
 

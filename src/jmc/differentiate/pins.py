@@ -1,7 +1,7 @@
 """Structure that the user pins: `require=…` and `on_dense="raise"`, with the equation where it was lost.
 
-A pin is a kind (``"diagonal"``), a full name (``"diagonal(1000)"``), or a sum of them (``"diagonal + rank"``): each part
-of a Jacobian's structure has to be what one part of the pin says, or a special case of it.
+A pin is a kind (``"diagonal"``), a full name (``"diagonal(1000)"``), or a sum of them (``"diagonal + rank"``): each
+part of a Jacobian's structure has to be what one part of the pin says, or a special case of it.
 """
 
 import re
@@ -11,7 +11,6 @@ from typing import Any
 import jax
 
 from jmc.differentiate.accumulate import forward
-from jmc.differentiate.tape import Step
 from jmc.linear.linear_map import LinearMap
 from jmc.linear.term import identity
 
@@ -131,7 +130,7 @@ def _lost(program: Any, j: int, k: int, fits: Callable[[str], bool]) -> str:
                 names[id(node)] = J.structure
 
     jax.eval_shape(walk)  # names need no arrays
-    step: Step | None = made.get(id(program.outputs[j]))
+    step = made.get(id(program.outputs[j]))
     while step is not None and fits(unit.structure):
         unfit = [node for node in step.ins if not fits(names.get(id(node), "zero")) and id(node) in made]
         if not unfit:
@@ -146,8 +145,8 @@ def _lost(program: Any, j: int, k: int, fits: Callable[[str], bool]) -> str:
 def _leaf(program: Any, j: int, k: int) -> str:
     """Which leaf it is, if there are several."""
     of = f" of output{_path(program.out_tree, j)}" if len(program.outputs) > 1 else ""
-    argument = _path(program.tree, k)
-    return of + (f" with respect to argument{argument}" if len(program.leaves) > 1 else "")
+    (tree,) = program.tree.children() if program.tree.num_children == 1 else [program.tree]
+    return of + (f" with respect to argument{_path(tree, k)}" if len(program.leaves) > 1 else "")
 
 
 def _path(tree: Any, k: int) -> str:

@@ -24,7 +24,7 @@ from jmc.differentiate import indexing, shape, systems  # noqa: F401 - their rul
 from jmc.differentiate.arithmetic import ELEMENTWISE
 from jmc.differentiate.opaque import Opaque, Pointwise
 from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, Value, literal, value
-from jmc.linear.linear_map import LinearMap
+from jmc.linear.contract import TooLarge
 from jmc.linear.term import Term
 
 # The name under which a primitive keeps the function that it calls once, with its own operands.
@@ -117,10 +117,10 @@ class Tape:
                 or (None if self.gradient else self._by_jvp(eqn, operands, moving, line))
                 or self._opaque(eqn, operands, moving)
             )
-        except NotDifferentiable:
+        except (NotDifferentiable, TooLarge):
             raise
-        except NotImplementedError as error:
-            raise refusal(eqn, line, error) from None
+        except (NotImplementedError, TypeError, ValueError, AssertionError) as error:
+            raise refusal(eqn, line, error) from error
 
     # one equation
 
@@ -188,6 +188,8 @@ class Tape:
     def _by_jvp(self, eqn: JaxprEqn, operands: list[Node], moving: list[int], line: str) -> Sequence[Node] | None:
         if not _known(operands) or eqn.primitive in _SWEPT:
             return None
+        if eqn.primitive in LINEAR and eqn.primitive not in {*NONLINEAR, p.triangular_solve_p}:
+            return None  # its rule declined: it is linear, and so is its JVP
         traced = jvp_program(eqn, tuple(moving))
         if traced is None:
             return None
@@ -207,11 +209,13 @@ class Tape:
         return results
 
     def _opaque(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node]:
-        if not _known(operands):
-            raise NotDifferentiable(eqn.primitive.name)
-        outs = _constant(eqn, operands)
+        # in the program of a JVP it is linear in the tangents, so that its Jacobian is the same everywhere
+        arrays = [
+            jnp.zeros(atom.aval.shape, atom.aval.dtype) if node.value is None else node.value.array
+            for node, atom in zip(operands, eqn.invars, strict=True)
+        ]
+        outs = _constant(eqn, operands) if _known(operands) else [Node(None, aval=var.aval) for var in eqn.outvars]
         differentiable = [j for j, var in enumerate(eqn.outvars) if _inexact(var.aval)]
-        arrays = [node.value.array for node in operands if node.value is not None]
         params = eqn.primitive.get_bind_params(eqn.params)
 
         def f(*moved: Any) -> list[Any]:

@@ -43,7 +43,14 @@ def multiplied(a: Factor, b: Factor) -> Factor:
         a, b = b, a
     x, y = common(a.array, b.array)
     y = aligned(y, b.labels, a.labels)
-    return Factor(x & y if x.dtype == bool else x * y, a.labels)
+    return Factor(x & y if x.dtype == bool else x * y, a.labels, True, finer(a, b))
+
+
+def finer(a: Factor, b: Factor) -> Any:
+    """The higher of two precisions."""
+    if a.precision is None or b.precision is None:
+        return b.precision if a.precision is None else a.precision
+    return max(a.precision, b.precision, key=lambda p: (isinstance(p, lax.Precision), getattr(p, "value", 0)))
 
 
 def common(x: Any, y: Any) -> tuple[Any, Any]:
@@ -74,11 +81,12 @@ def contract(
 
     The products are accumulated in ``dtype``. Raises TooLarge if an intermediate array exceeds ``max_bytes``.
     """
-    operands = [Factor(_cast(f.array, dtype), f.labels) for f in factors]
+    operands = [f._replace(array=_cast(f.array, dtype)) for f in factors]
     if not operands:
         return jnp.ones((), dtype), ()
     kept = set(keep)
-    for step in plan([f.labels for f in operands], kept):
+    operands = [functools.reduce(multiplied, [operands[k] for k in group]) for group in _groups(operands)]
+    for step in _steps([f.labels for f in operands], kept):
         pair = [operands.pop(k) for k in sorted(step, reverse=True)][::-1]
         needed = kept.union(*(f.labels for f in operands))
         operands.append(_product(pair, needed, dtype, max_bytes))
@@ -108,12 +116,13 @@ def _product(pair: Sequence[Factor], needed: set[Label], dtype: Any, max_bytes: 
         check_size([label.size for label in labels], dtype, max_bytes, "an intermediate array")
     if not summed:
         order = _broadcast_order(a.labels, b.labels)
-        return Factor(aligned(a.array, a.labels, order) * aligned(b.array, b.labels, order), tuple(order))
+        return Factor(aligned(a.array, a.labels, order) * aligned(b.array, b.labels, order), tuple(order), True, finer(a, b))
     numbers = (
         ([a.labels.index(m) for m in summed], [b.labels.index(m) for m in summed]),
         ([a.labels.index(m) for m in batch], [b.labels.index(m) for m in batch]),
     )
-    return Factor(lax.dot_general(a.array, b.array, numbers), labels)
+    precision = finer(a, b)
+    return Factor(lax.dot_general(a.array, b.array, numbers, precision=precision), labels, True, precision)
 
 
 def _turned(a: Labels, b: Labels, summed: list[Label]) -> bool:
@@ -136,49 +145,46 @@ def _summed(factor: Factor, needed: set[Label]) -> Factor:
     if not gone:
         return factor
     labels = tuple(label for label in factor.labels if label in needed)
-    return Factor(jnp.sum(factor.array, axis=tuple(gone)), labels)
+    return Factor(jnp.sum(factor.array, axis=tuple(gone)), labels, True, factor.precision)
 
 
 # planning
 
 
-def plan(operands: Sequence[Labels], keep: Iterable[Label]) -> list[tuple[int, ...]]:
-    """Steps of one or two operands, by position; the result of a step goes to the end of the list.
+def _groups(operands: Sequence[Factor]) -> list[list[int]]:
+    """What is multiplied before any contraction, in the order in which it acts: factors on the same labels, and
+    scalars with what comes before them, so that no product is larger than it is in the function."""
+    groups: list[list[int]] = []
+    place: dict[frozenset[Label], list[int]] = {}
+    for k, operand in enumerate(operands):
+        labels = frozenset(operand.labels)
+        if not labels and groups:
+            groups[-1].append(k)
+        elif labels and len(groups) == 1 and not any(operands[i].labels for i in groups[0]):
+            groups[0].append(k)
+            place[labels] = groups[0]
+        elif labels in place:
+            place[labels].append(k)
+        else:
+            groups.append([k])
+            place[labels] = groups[-1]
+    return groups
 
-    Factors on the same labels are multiplied first; the rest is a search for the path of the fewest operations,
-    exhaustive for few factors and greedy for many.
+
+def _steps(operands: Sequence[Labels], keep: set[Label]) -> list[tuple[int, ...]]:
+    """Steps of one or two operands, by position, of which the result goes to the end of the list.
+
+    The path of the fewest operations: found by exhaustion for few operands, by a greedy search for many.
     """
-    keep = frozenset(keep)
     left = [frozenset(labels) for labels in operands]
-    steps: list[tuple[int, ...]] = []
-
-    def take(*step: int) -> None:
-        steps.append(step)
-        chosen = [left.pop(k) for k in sorted(step, reverse=True)]
-        needed = keep.union(*left)
-        left.append(frozenset.union(*chosen) & needed)
-
-    merged = True
-    while merged:
-        merged = False
-        for i, j in itertools.combinations(range(len(left)), 2):
-            if left[i] == left[j]:
-                take(i, j)
-                merged = True
-                break
     if len(left) <= 1:
-        if left and not left[0] <= keep:
-            take(0)
-        return steps
+        return [(0,)] if left and not left[0] <= keep else []
     if len(left) == 2:
-        take(0, 1)
-        return steps
+        return [(0, 1)]
     number = {label: k for k, label in enumerate(dict.fromkeys(itertools.chain(*operands)))}
     inputs = tuple(frozenset(number[label] for label in labels) for labels in left)
     output = frozenset(number[label] for label in number if label in keep)
-    for step in _path(inputs, output, tuple(max(label.size, 1) for label in number)):
-        take(*step)
-    return steps
+    return _path(inputs, output, tuple(max(label.size, 1) for label in number))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -190,30 +196,29 @@ def _path(inputs: tuple[frozenset[int], ...], output: frozenset[int], sizes: tup
 _branch = functools.partial(paths.branch, nbranch=2)
 
 
-def flops(operands: Sequence[Labels], keep: Iterable[Label]) -> int:
+def flops(factors: Sequence[Factor], keep: Iterable[Label]) -> int:
     """Additions and multiplications of the planned contraction."""
     kept = set(keep)
-    left = [set(labels) for labels in operands]
-    total = 0
-    for step in plan(operands, kept):
+    total, left = 0, []
+    for group in _groups(factors):
+        largest = max((set(factors[k].labels) for k in group), key=len)
+        total += (len(group) - 1) * _count(largest)
+        left.append(largest)
+    for step in _steps([tuple(labels) for labels in left], kept):
         chosen = [left.pop(k) for k in sorted(step, reverse=True)]
         needed = kept.union(*left)
-        work = 0
-        if len(chosen) == 2:
-            a, b = chosen
-            for one, other in ((a, b), (b, a)):  # sums over what only one of them has
-                alone = {label for label in one if label not in needed and label not in other}
-                if alone:
-                    total += _count(one)
-                    one -= alone
-            summed = {label for label in a & b if label not in needed}
-            work = _count(a | b) * (2 if summed else 1)
-            result = (a | b) - summed
-        else:
-            work = _count(chosen[0])
-            result = chosen[0] & needed
-        total += work
-        left.append(result)
+        if len(chosen) == 1:
+            total += _count(chosen[0])
+            left.append(chosen[0] & needed)
+            continue
+        a, b = chosen
+        for one, other in ((a, b), (b, a)):  # sums over what only one of them has
+            alone = {label for label in one if label not in needed and label not in other}
+            total += _count(one) if alone else 0
+            one -= alone
+        summed = {label for label in a & b if label not in needed}
+        total += _count(a | b) * (2 if summed else 1)
+        left.append((a | b) - summed)
     return total
 
 

@@ -225,7 +225,7 @@ class LinearMap:
     def flops(self) -> int:
         """Additions and multiplications of the contractions that :meth:`dense` plans."""
         return sum(
-            flops([f.labels for f in t.factors], [label for axis in t.axes for label, _ in axis.strides])
+            flops(t.factors, [label for axis in t.axes for label, _ in axis.strides])
             for t in self.terms
         )
 

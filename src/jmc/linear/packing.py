@@ -33,7 +33,7 @@ def pack(terms: Sequence[Term]) -> tuple[tuple[Any, ...], Any]:
     spec = tuple(
         (
             term.coefficient,
-            tuple((leaf(f.array), tuple(map(label, f.labels)), f.computed) for f in term.factors),
+            tuple((leaf(f.array), tuple(map(label, f.labels)), f.computed, f.precision) for f in term.factors),
             axes(term.out),
             axes(term.in_),
         )
@@ -56,7 +56,7 @@ def unpack(leaves: Sequence[Any], static: Any) -> tuple[Term, ...]:
     return tuple(
         Term(
             coefficient,
-            tuple(Factor(leaves[k], tuple(labels[m] for m in own), computed) for k, own, computed in factors),
+            tuple(Factor(leaves[k], tuple(labels[m] for m in own), computed, precision) for k, own, computed, precision in factors),
             axes(out),
             axes(in_),
         )

@@ -115,11 +115,23 @@ def distinct(axes: Sequence[Axis]) -> bool:
 
 
 def whole_axis(axis: Axis) -> bool:
-    """Whether one label runs through every position, in either direction."""
+    """Whether its labels run through every position once, a single one in either direction."""
+    if axis.radix is not None:
+        return True
     if len(axis.strides) != 1 or axis.index is not None:
         return False
     ((label, stride),) = axis.strides
     return label.size == axis.size and (stride, axis.offset) in ((1, 0), (-1, axis.size - 1))
+
+
+def digits(axes: Sequence[Axis]) -> list[Label] | None:
+    """The labels whose mixed-radix number is the flattened position, if there are such."""
+    found: list[Label] = []
+    for radix in (axis.radix for axis in axes):
+        if radix is None:
+            return None
+        found += radix
+    return found
 
 
 def least_rank(part: Part) -> int | None:

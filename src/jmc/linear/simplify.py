@@ -52,7 +52,7 @@ def _cheap_sums(factors: list[Factor], on_axes: set[Label]) -> list[Factor]:
         labels = tuple(m for m in dict.fromkeys(itertools.chain(*(f.labels for f in held))) if m in keep)
         size = sum(itemsize(f) for f in held)
         result = math.prod(m.size for m in labels)
-        if len(held) == 1 or (result <= size and flops([f.labels for f in held], labels) <= CHEAP * size):
+        if len(held) == 1 or (result <= size and flops(held, labels) <= CHEAP * size):
             dtype = jnp.result_type(*common(held[0].array, held[-1].array))
             if dtype == bool:
                 continue  # a count, whose type the map knows

@@ -37,6 +37,7 @@ from jmc.linear.parts import (
     Part,
     components,
     cropped,
+    digits,
     distances,
     distinct,
     extent,
@@ -158,6 +159,9 @@ def _placed(part: Part) -> str:
         reads_all = set(in_) <= set(out) and distinct(part.out) and all(map(whole_axis, part.out))
         fills_all = set(out) <= set(in_) and distinct(part.in_) and all(map(whole_axis, part.in_))
         if reads_all and fills_all:
+            written, read = (digits(axes) for axes in (part.out, part.in_))
+            if written is not None and written == read:
+                return f"{'identity' if part.pure else 'diagonal'}({extent(part.out)})"
             return f"{scaled}permutation({extent(part.out)})"
         if reads_all or fills_all:
             return f"{scaled}{'selection' if reads_all else 'embedding'}{m_by_n(part)}"

@@ -15,9 +15,9 @@ def positions(axis: Axis) -> tuple[Any, list[Label]]:
     if axis.index is not None:
         return axis.index, labels
     shape = [label.size for label in labels]
-    where = np.full(shape, axis.offset, np.int64)
+    where = np.full(shape, axis.offset, np.int32)
     for k, (label, stride) in enumerate(axis.strides):
-        where += (stride * np.arange(label.size)).reshape([-1 if m == k else 1 for m in range(len(shape))])
+        where += (stride * np.arange(label.size, dtype=np.int32)).reshape([-1 if m == k else 1 for m in range(len(shape))])
     return where, labels
 
 
@@ -68,7 +68,7 @@ def substituted_factor(
     factor: Factor, label: Label | None = None, expression: Axis | None = None, outside: int = 0
 ) -> Factor:
     """``factor`` with ``label`` replaced; a label that occurs twice after that takes the diagonal."""
-    array, labels, computed = factor
+    array, labels, computed, precision = factor
     while label is not None and expression is not None and label in labels:
         k = labels.index(label)
         array = _take(array, k, expression, outside)
@@ -80,7 +80,7 @@ def substituted_factor(
         array = jnp.diagonal(array, axis1=i, axis2=j)
         labels = (*(m for k, m in enumerate(labels) if k not in (i, j)), label_twice)
         computed = True
-    return Factor(array, labels, computed)
+    return Factor(array, labels, computed, precision)
 
 
 def _renames(expression: Axis, label: Label) -> bool:

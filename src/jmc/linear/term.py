@@ -85,11 +85,18 @@ class Axis(NamedTuple):
 
 
 class Factor(NamedTuple):
-    """An array and a label for each of its axes; ``computed`` unless it is an input or a constant of the function."""
+    """An array and a label for each of its axes.
+
+    Attributes:
+        array, labels: the array, and a label for each axis.
+        computed: False if it is an input or a constant of the function.
+        precision: of the matrix product in the function that it comes from; None is the default.
+    """
 
     array: Any
     labels: tuple[Label, ...]
     computed: bool = True
+    precision: Any = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
