@@ -11,7 +11,7 @@ from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.tape import Node, Step, Tape
 from jmc.linear.contract import flops
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
-from jmc.linear.simplify import added, collapsed, settled, signature, tidy
+from jmc.linear.simplify import added, collapsed, points_gathered, settled, tidy
 from jmc.linear.place import placed
 from jmc.linear.term import Term, row
 from jmc.linear.unify import compose
@@ -185,11 +185,11 @@ def products(left: Sequence[Term], right: Sequence[Term]) -> list[Term]:
 
 
 def limited(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
-    """The same sum, collapsed if it has too many terms."""
+    """The same sum with few terms: single positions gathered, and if it has too many, collapsed."""
+    terms = points_gathered(terms, dtype)
     if len(terms) <= MOST_TERMS:
         return terms
-    fewer = collapsed(terms, dtype, MAX_BYTES)
-    return fewer if len(fewer) <= 4 * MOST_TERMS or signature is None else fewer
+    return collapsed(terms, dtype, MAX_BYTES)
 
 
 def _type(node: Node) -> tuple[tuple[int, ...], Any]:

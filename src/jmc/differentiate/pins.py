@@ -145,8 +145,12 @@ def _lost(program: Any, j: int, k: int, fits: Callable[[str], bool]) -> str:
 def _leaf(program: Any, j: int, k: int) -> str:
     """Which leaf it is, if there are several."""
     of = f" of output{_path(program.out_tree, j)}" if len(program.outputs) > 1 else ""
-    (tree,) = program.tree.children() if program.tree.num_children == 1 else [program.tree]
-    return of + (f" with respect to argument{_path(tree, k)}" if len(program.leaves) > 1 else "")
+    children = program.tree.children()
+    return of + (
+        f" with respect to argument{_path(children[0] if len(children) == 1 else program.tree, k)}"
+        if len(program.leaves) > 1
+        else ""
+    )
 
 
 def _path(tree: Any, k: int) -> str:

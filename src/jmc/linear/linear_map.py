@@ -97,9 +97,7 @@ class LinearMap:
     def trace(self) -> jax.Array:
         """Σ J[i, i]. Raises ValueError unless the map is square."""
         self._square("trace")
-        found = [self._on_diagonal(term) for term in self.terms]
-        arrays = [placed(Term(t.coefficient, t.factors, (), ()), (), self.dtype, MAX_BYTES) for t in _all_summed(found)]
-        return _total(arrays, (), self.dtype)
+        return jnp.sum(self.diagonal())
 
     def row_norms(self) -> jax.Array:
         """The Euclidean norm of each output's row, an array of ``out_shape``; no row is materialised.
@@ -177,6 +175,7 @@ class LinearMap:
         return self + -other if isinstance(other, LinearMap) else NotImplemented
 
     def __mul__(self, scalar: Any) -> "LinearMap":
+        self._check()
         if isinstance(scalar, numbers.Number):
             terms = [Term(t.coefficient * scalar, t.factors, t.out, t.in_) for t in self.terms if scalar]
             return LinearMap(terms, self.out_shape, self.in_shape, self.dtype)
@@ -198,6 +197,7 @@ class LinearMap:
 
     def row_gram(self) -> "LinearMap":
         """JJᵀ, on ``out_shape``; for the outputs of a network, its empirical neural tangent kernel."""
+        self._check()
         small = LinearMap(settled(self.terms, self.dtype), self.out_shape, self.in_shape, self.dtype)
         return small @ small.T
 
@@ -301,18 +301,3 @@ def _wider(a: Any, b: Any) -> Any:
 def _conjugate(term: Term) -> Term:
     factors = tuple(f._replace(array=jnp.conj(f.array)) if jnp.iscomplexobj(f.array) else f for f in term.factors)
     return Term(operator.methodcaller("conjugate")(term.coefficient), factors, term.out, term.in_)
-
-
-def _all_summed(terms: Sequence[Term | None]) -> list[Term]:
-    """Each term with every label summed, those in no factor counted."""
-    found = []
-    for term in terms:
-        if term is None:
-            continue
-        held = {label for factor in term.factors for label in factor.labels}
-        if not all(axis.inside for axis in term.out):
-            raise NotImplementedError("the trace of a map whose positions may lie outside its axes")
-        free = [label for label in term.labels() if label not in held]
-        found.append(Term(term.coefficient * math.prod(label.size for label in free), term.factors, (), ()))
-    return found
-

@@ -150,7 +150,8 @@ def least_rank(part: Part) -> int | None:
 
     if cut(()):
         return 1
-    sets = itertools.chain(*(itertools.combinations(summed, k) for k in range(1, min(len(summed), 4) + 1)))
+    most = 4 if len(summed) <= 12 else 1  # labels cut at once: products are rarely wider, and long ones are chains
+    sets = itertools.chain(*(itertools.combinations(summed, k) for k in range(1, most + 1)))
     ranks = [math.prod(label.size for label in gone) for gone in sets if cut(gone)]
     best = min(ranks, default=None)
     return best if best is not None and best < min(extent(part.out), extent(part.in_)) else None

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jmc.linear.contract import aligned, common, contract, flops, multiplied
 from jmc.linear.place import placed
-from jmc.linear.term import Factor, Label, Term, itemsize
+from jmc.linear.term import Factor, Label, Term, itemsize, plain
 
 # A contraction is done at once if it shrinks its factors and costs at most so many operations per number it reads.
 CHEAP = 16
+# So many terms at single positions stay apart.
+FEW_POINTS = 3
 
 
 def tidy(term: Term) -> Term:
@@ -64,21 +67,59 @@ def _cheap_sums(factors: list[Factor], on_axes: set[Label]) -> list[Factor]:
 
 def added(terms: Iterable[Term]) -> tuple[Term, ...]:
     """The sum with equal terms counted, and terms that differ in their factors on the same labels made one."""
-    result: list[Term] = []
+    groups: dict[tuple[Any, ...], list[Term]] = {}
     for term in terms:
         if term.coefficient == 0:
             continue
+        result = groups.setdefault(signature(term), [])
         for k, other in enumerate(result):
             both = _one(other, term)
             if both is not None:
-                if both.coefficient == 0:
-                    result.pop(k)
-                else:
-                    result[k] = both
+                result.pop(k) if both.coefficient == 0 else result.__setitem__(k, both)
                 break
         else:
             result.append(term)
+    return tuple(term for group in groups.values() for term in group)
+
+
+def points_gathered(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
+    """Terms at single positions of an axis, if they are many, as one term with a factor along the axis."""
+    if len(terms) <= FEW_POINTS:
+        return terms
+    groups: dict[tuple[Any, ...], list[Term]] = {}
+    for term in terms:
+        points = [k for k, axis in enumerate(term.axes) if not axis.strides and axis.index is None and axis.size > 1]
+        shape = signature(term)
+        key = tuple((size, offset if strides else None, index, strides) for size, offset, index, strides in shape)
+        groups.setdefault(key if points else (id(term),), []).append(term)
+    result: list[Term] = []
+    for group in groups.values():
+        points = [k for k, axis in enumerate(group[0].axes) if not axis.strides and axis.size > 1]
+        room = math.prod(group[0].axes[k].size for k in points)
+        if len(group) > FEW_POINTS and room <= max(16 * len(group), 1024):
+            result.append(_gathered(group, points, dtype))
+        else:
+            result += group
     return tuple(result)
+
+
+def _gathered(group: Sequence[Term], points: Sequence[int], dtype: Any) -> Term:
+    labels = _axis_labels(group[0])
+    sizes = [label.size for label in labels]
+    arrays = []
+    for term in group:
+        own = _axis_labels(term)
+        array, order = contract(term.factors, own, dtype)
+        array = array if term.coefficient == 1 else array * jnp.asarray(term.coefficient, dtype)
+        arrays.append(jnp.broadcast_to(aligned(array, order, own), sizes))
+    places = tuple(np.array([term.axes[k].offset for term in group], np.int32) for k in points)
+    along = [Label(group[0].axes[k].size) for k in points]
+    total = jnp.zeros([*(label.size for label in along), *sizes], dtype).at[places].add(jnp.stack(arrays))
+    axes = list(group[0].axes)
+    for k, label in zip(points, along, strict=True):
+        axes[k] = plain(label)
+    rank = len(group[0].out)
+    return Term(1, (Factor(total, (*along, *labels)),), tuple(axes[:rank]), tuple(axes[rank:]))
 
 
 def _one(a: Term, b: Term) -> Term | None:
@@ -308,6 +349,23 @@ def _rest_labels(group: Sequence[Term], common_factors: Sequence[Factor], keep: 
             return None
         labels.update(names[m] for f in rest for m in f.labels if names.get(m) in keep)
     return labels
+
+
+def absorbed(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
+    """The same sum, where a computed factor on all axes takes in the terms of one factor or none: nothing is lost."""
+    for k, wide in enumerate(terms):
+        if len(terms) > 1 and len(wide.factors) == 1 and wide.factors[0].computed and _on_all_axes(wide):
+            rest = []
+            for term in (*terms[:k], *terms[k + 1 :]):
+                both = _taken_in(wide, term, dtype) if len(term.factors) <= 1 else None
+                wide, rest = (wide, [*rest, term]) if both is None else (both, rest)
+            return (wide, *rest)
+    return terms
+
+
+def _on_all_axes(term: Term) -> bool:
+    labels = [axis.label for axis in term.axes]
+    return None not in labels and len(set(labels)) == len(labels) and set(term.factors[0].labels) == set(labels)
 
 
 def settled(terms: Sequence[Term], dtype: Any, size: int = 0) -> tuple[Term, ...]:

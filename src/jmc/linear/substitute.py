@@ -108,6 +108,9 @@ def _take(array: Any, axis: int, expression: Axis, outside: int) -> Any:
     if isinstance(where, np.ndarray):
         where = np.where((where >= 0) & (where < size), where, NOWHERE)
     where = jnp.asarray(where, "int32")
+    if size == 0:
+        shape = (*array.shape[:axis], *where.shape, *array.shape[axis + 1 :])
+        return jnp.full(shape, outside, array.dtype)
     moved = jnp.moveaxis(array, axis, 0)
     taken = moved.at[where].get(mode="fill", fill_value=outside)
     order = list(range(len(labels), taken.ndim))
