@@ -3,16 +3,19 @@
     python benchmarks/cutest.py --json FILE [--problems NAME …] [--largest 2000] [--limit 120]
 
 The problems are those of sif2jax (the dependency group `bench`). Each is compared where its own search starts and at a
-random point near by. A problem that FILE holds is not run again unless it is named. A process that is late is killed,
-and a new one goes on; jmc, which compiles three programs, has the limit and five times what JAX took. The data of a
-problem are constants of the compiled programs, on both sides. The process restarts itself with one thread and the
-malloc settings of `jmc.bench.timing`.
+random point near by: the Hessian and its product with a vector, or the product alone where `jax.hessian` has no room.
+A problem that FILE holds is not run again unless it is named. A process that is late is killed, and a new one goes on;
+jmc, which compiles three programs, has the limit and five times what JAX took. The data of a problem are constants of
+the compiled programs, on both sides. The process restarts itself with one thread and the malloc settings of
+`jmc.bench.timing`.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -88,8 +91,7 @@ class Oracle:
 def distance(a: Any, b: np.ndarray) -> np.ndarray:
     """|a − b|, and 0 where that is not finite."""
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(np.asarray(a) - b)
-    return np.where(np.isfinite(apart), apart, 0)
+        return np.nan_to_num(np.abs(np.asarray(a) - b), posinf=0)
 
 
 class Reference:
@@ -101,22 +103,17 @@ class Reference:
         def f(y: Any) -> Any:
             return problem.objective(y, problem.args)
 
-        def product(y: Any, v: Any) -> Any:
-            return jax.jvp(jax.grad(f), (y,), (v,))[1]
-
-        def product_in_reverse(y: Any, v: Any) -> Any:
-            return jax.grad(lambda y: jax.grad(f)(y) @ v)(y)
-
-        self.f, self.points = f, points(problem)
+        self.f, self.points, grad = f, points(problem), jax.grad(f)
         start = self.points[0]
         self.v = np.random.default_rng(1).uniform(-1, 1, start.shape)
-        self.product = Oracle(product, product_in_reverse, start, self.v)
+        in_reverse = jax.grad(lambda y, v: grad(y) @ v)
+        self.product = Oracle(lambda y, v: jax.jvp(grad, (y,), (v,))[1], in_reverse, start, self.v)
         self.facts: dict[str, Any] = {}
-        self.hessian = None
+        self.hessian: Oracle | None = None
         if start.size > LARGEST_DENSE:
             return
         try:
-            hessian = Oracle(jax.hessian(f), jax.jacrev(jax.grad(f)), start)
+            hessian = Oracle(jax.hessian(f), jax.jacrev(grad), start)
             found = [np.asarray(hessian.run(y)) for y in self.points]
         except jax.errors.JaxRuntimeError as error:
             self.facts["jax.hessian"] = str(error).partition("\n")[0]
@@ -160,9 +157,9 @@ def measure(reference: Reference) -> dict[str, Any]:
 
 def failure(error: Exception) -> dict[str, Any]:
     """A refusal is an exception of jmc's own or one that says so; anything else is an error."""
-    refused = type(error).__module__.partition(".")[0] == "jmc" or isinstance(error, NotImplementedError)
+    ours = type(error).__module__.partition(".")[0] == "jmc"
+    verdict = "refused" if ours or isinstance(error, NotImplementedError) else "error"
     frames = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)[-6:]]
-    verdict = "refused" if refused else "error"
     return {"verdict": verdict, "complaints": [f"{type(error).__name__}: {error}"[:1000]], "frames": frames}
 
 
@@ -182,12 +179,10 @@ def worker(connection: Any, largest: int) -> None:
         except Exception as error:
             connection.send(failure(error) | {"verdict": "no reference"})
             continue
-        began = time.perf_counter()
         try:
-            found = measure(reference)
+            connection.send(measure(reference))
         except Exception as error:
-            found = failure(error)
-        connection.send(found | {"wall_seconds": time.perf_counter() - began})
+            connection.send(failure(error))
 
 
 class Process:
@@ -196,7 +191,6 @@ class Process:
     def __init__(self, limit: float, largest: int) -> None:
         self.limit, self.largest = limit, largest
         self.process: Any = None
-        self.connection: Any = None
 
     def start(self) -> dict[str, int]:
         spawn = multiprocessing.get_context("spawn")
@@ -204,18 +198,15 @@ class Process:
         self.process = spawn.Process(target=worker, args=(theirs, self.largest), daemon=True)
         self.process.start()
         theirs.close()
-        sizes = self.answer(IMPORT_LIMIT)
-        if sizes is None:
-            raise SystemExit("the problems cannot be loaded: is the dependency group `bench` installed?")
-        return sizes
+        if sizes := self.answer(IMPORT_LIMIT):
+            return sizes
+        raise SystemExit("the problems cannot be loaded: is the dependency group `bench` installed?")
 
     def answer(self, limit: float) -> dict[str, Any] | None:
         """What the worker says within the limit; else None, and the worker is gone."""
-        try:
+        with contextlib.suppress(EOFError, ConnectionResetError):
             if self.connection.poll(limit):
                 return self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            pass
         self.process.kill()
         self.process.join()
         self.process = None
@@ -236,9 +227,8 @@ class Process:
 
 def line(name: str, found: dict[str, Any]) -> str:
     text = f"{name:12} n={found['n']:<5} {found['verdict']:8}"
-    if found.get("speedup"):
-        ratios = "{dense:6.2f}× {structured:6.2f}×".format(**found["speedup"])
-        text += f" {ratios}"
+    if speedup := found.get("speedup"):
+        text += " {dense:6.2f}× {structured:6.2f}×".format(**speedup)
     if "stored" in found:
         text += f"  stored {found['stored']} of {found['n'] ** 2}  {found['structure'][:60]}"
     return "\n    ".join([text, *(complaint[:200] for complaint in found["complaints"])])
@@ -273,10 +263,10 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=120, help="seconds for each side of each problem")
     options = parser.parse_args()
     pin_process(threads=1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that takes the worker along
 
-    results: dict[str, dict[str, Any]] = {}
-    if options.json and options.json.exists():
-        results = json.loads(options.json.read_text())["problems"]
+    kept = options.json and options.json.exists()
+    results: dict[str, dict[str, Any]] = json.loads(options.json.read_text())["problems"] if kept else {}
     process = Process(options.limit, options.largest)
     sizes = process.start()
     names = options.problems or [name for name in sizes if name not in results]
@@ -285,15 +275,14 @@ def main() -> None:
     for count, name in enumerate(sorted(names, key=sizes.__getitem__), 1):
         results[name] = {"n": sizes[name], **process.run(name)}
         print(f"[{count}/{len(names)}] {line(name, results[name])}", flush=True)
-        if options.json:
-            partial = options.json.with_suffix(".partial")
-            partial.write_text(json.dumps(record(results, options.limit), indent=1) + "\n")
-            partial.replace(options.json)
+        save(options.json, results, options.limit)
     print(json.dumps(summary(results), indent=1, ensure_ascii=False))
 
 
-def record(results: dict[str, dict[str, Any]], limit: float) -> dict[str, Any]:
-    return {
+def save(file: Path | None, results: dict[str, dict[str, Any]], limit: float) -> None:
+    if not file:
+        return
+    record = {
         "summary": summary(results),
         "problems": results,
         "limit_seconds": limit,
@@ -301,6 +290,9 @@ def record(results: dict[str, dict[str, Any]], limit: float) -> dict[str, Any]:
         "machine": platform.machine(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("jax", "sif2jax")}},
     }
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1) + "\n")
+    partial.replace(file)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ RESULT = jax.ShapeDtypeStruct((7,), np.float64)
 NO_FORWARD = {"custom_vjp", "custom_vjp of a batch", "custom_gradient", "in place", "a sink"}
 ONE_TANGENT_AT_A_TIME = {"pooling by products", "ragged_dot"}
 NO_REVERSE = ONE_TANGENT_AT_A_TIME | {
-    "max pooling, dilated", "qdwh", "while", "while with a counter", "while of a batch", "fori_loop without a known end",
+    "max pooling, dilated", "while", "while with a counter", "while of a batch", "fori_loop without a known end",
 }  # fmt: skip
 
 # The name of a primitive that JAX does not differentiate so, a function that uses it, and its arguments.
@@ -43,8 +43,7 @@ REFUSED = {
     "cholesky_update": (lambda x, y: lax.linalg.cholesky_update(x, y), np.eye(5), V[:5]),
     "symmetric_product": (lambda x, y: lax.linalg.symmetric_product(x, y), A.T, S),
     "scaled_dot": (lambda x, y: lax.scaled_dot(x, y), A, S),
-    "pmax": (in_shard_map(lambda x: lax.pmax(x, "i")), V),
-    "pmin": (in_shard_map(lambda x: lax.pmin(x, "i")), V),
+    "shard_map": (in_shard_map(lambda x: lax.pmax(x, "i") + lax.pmin(x, "i")), V),
 }
 
 # Primitives that no case needs.
@@ -100,7 +99,7 @@ KINKS = {
     "x ** 1.": at(lambda x: x**1.0, 0),
     "x ** -1": at(lambda x: x**-1, 0),
     "x ** x": at(lambda x: x**x, 0),
-    "x ** array": at(lambda x: (lax.pow(x, 2.0 + 0 * x), lax.pow(1 + x, x)), 0, -1),
+    "x ** array": at(lambda x: (lax.pow(x, 2.0 + x), lax.pow(1 + x, x)), 0, -1),
     "0 ** x": at(lambda x: 0.0**x, 0, 1, -1),
     "atan2": at(lambda x: (jnp.arctan2(x, x), jnp.arctan2(x, -1.0)), 0),
     "inverse functions": at(lambda x: (jnp.arcsin(x), jnp.arccos(x), jnp.arctanh(x), jnp.arccosh(x)), 1, -1),
@@ -117,7 +116,7 @@ KINKS = {
     "integers": at(lambda x: x * jnp.floor(x).astype("int32").astype(x.dtype), 1, 0),
     "norm": (jnp.linalg.norm, np.zeros(3)),
     "norms of order 1 and infinity": (lambda x: (jnp.linalg.norm(x, 1), jnp.linalg.norm(x, INF)), np.zeros(3), TIES),
-    "normalised rows": (lambda x: x / jnp.linalg.norm(x, axis=1, keepdims=True), np.eye(3)[:2] * [[1], [0]]),
+    "normalised": (lambda x: x / jnp.linalg.norm(x), np.zeros(3), np.eye(3)[0]),
     "variance, deviation": (lambda x: (jnp.var(x), jnp.std(x)), ONES),
     "reduce_max, reduce_min": (lambda x: (x.max(), x.min()), TIES, ONES, np.full(3, -INF)),
     "max over rows": (lambda x: x.max(0), TIES[:6].reshape(3, 2), np.ones((3, 2))),
@@ -133,10 +132,16 @@ KINKS = {
     "logsumexp": (jax.nn.logsumexp, np.array([-INF, 1.0]), np.array([-INF, -INF]), np.array([INF, 1.0])),
     "softmax": (jax.nn.softmax, np.array([-INF, 1.0, 1.0]), np.array([-INF, -INF])),
     "cumlogsumexp": (lax.cumlogsumexp, np.array([-INF, 1.0, 1.0])),
-    "eigh, svd": (lambda x: (jnp.linalg.eigh(x), jnp.linalg.svd(x)), np.eye(2)),
-    "det, slogdet": (lambda x: (jnp.linalg.det(x), jnp.linalg.slogdet(x)), np.ones((2, 2)), np.zeros((3, 3))),
-    "cholesky, inv": (lambda x: (jnp.linalg.cholesky(x), jnp.linalg.inv(x)), np.zeros((2, 2))),
     "while": at(lambda x: lax.while_loop(lambda c: c < 1, lambda c: c + x, x), 1, 0.5),
     "cond": at(lambda x: lax.cond(x > 0, jnp.sin, lambda x: 3 * x, x), 0),
     "dynamic_slice at its bounds": (lambda x: lax.dynamic_slice(x, (jnp.argmin(x) + 3,), (3,)), TIES),
+}
+
+# Singular points: which of 0·inf and inf − inf arises depends on the order of products, so only what is finite counts.
+SINGULAR = {
+    "eigh, svd": (lambda x: (jnp.linalg.eigh(x), jnp.linalg.svd(x)), np.eye(2)),
+    "det, slogdet": (lambda x: (jnp.linalg.det(x), jnp.linalg.slogdet(x)), np.ones((2, 2)), np.zeros((3, 3))),
+    "cholesky, inv": (lambda x: (jnp.linalg.cholesky(x), jnp.linalg.inv(x)), np.zeros((2, 2))),
+    "sqrt": (jnp.sqrt, np.array([0.0, 1.0])),
+    "rows": (lambda x: x / jnp.linalg.norm(x, axis=1, keepdims=True), np.eye(3)[:2] * [[1], [0]]),
 }

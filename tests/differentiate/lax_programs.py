@@ -9,7 +9,7 @@ from differentiate.lax_table import DEFINITE, LOW, POSITIVE, A, B, S, V, W, draw
 from jax import custom_batching, lax
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend.random import threefry_2x32
-from jax.scipy.linalg import cho_solve, expm, solve_triangular
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 MESH = Mesh(jax.devices()[:1], "i")
@@ -134,8 +134,6 @@ MATRICES = {
     "matrix_power": (lambda x: jnp.linalg.matrix_power(x, 3), S[:3, :3]),
     "matrix_power, negative": (lambda x: jnp.linalg.matrix_power(x, -2), DEFINITE[:3, :3]),
     "multi_dot": (lambda x, y: jnp.linalg.multi_dot([x, y, x]), A, draw(5, 3)),
-    "expm": (expm, S[:3, :3]),
-    "qdwh": (lambda x: lax.linalg.qdwh(x)[0], draw(5, 3)),
     "custom_linear_solve": (lambda b: lax.custom_linear_solve(lambda v: DEFINITE @ v, b, cho, symmetric=True), V[:5]),
     "conjugate gradients": (lambda a, b: jax.scipy.sparse.linalg.cg(lambda v: a @ v, b, tol=1e-12)[0], DEFINITE, V[:5]),
 }

@@ -11,8 +11,8 @@ from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.tape import Node, Step, Tape
 from jmc.linear.contract import flops
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
-from jmc.linear.simplify import added, collapsed, points_gathered, settled, tidy
 from jmc.linear.place import placed
+from jmc.linear.simplify import added, collapsed, points_gathered, settled, tidy
 from jmc.linear.term import Term, row
 from jmc.linear.unify import compose
 
@@ -47,7 +47,8 @@ def _forward(step: Step, arriving: Maps) -> Maps:
         return [step.opaque.forward(J)]
     terms_of = step.terms
     if step.opaque is not None:
-        if 2 * math.prod(shapes) <= step.opaque.sweeps() and step.opaque.mode() != "reverse":
+        few = 2 * math.prod(shapes) <= step.opaque.sweeps() and step.opaque.mode() != "reverse"
+        if few or step.opaque.columns_only:
             return list(step.opaque.push_columns(arriving, shapes))
         terms_of = step.opaque.local()
     found: Maps = []

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives as p
 
-from jmc.differentiate.operation import Operation, linear, value, weight
+from jmc.differentiate.operation import linear, value, weight
 from jmc.linear.substitute import substituted_factor
 from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
+
 
 @linear(p.add_p, p.add_jaxvals_p)
 def _add(op, k):
@@ -51,14 +52,19 @@ def _mul(op, k):
 def _div(op, k):
     labels = fresh(op.out_shapes[0])
     y = op.values[1]
-    if k == 1:
+    repeated = len(y.dims) < len(labels)  # along some axes: then its inverse is a smaller factor than the quotient
+    if k == 1 and not repeated:
         x, y = op.values[0].array, y.array
         factor = Factor(jnp.broadcast_to(-(x / y) / y, op.out_shapes[0]), tuple(labels))
         return [op.scaled(k, labels, 1, (factor,))]
-    if y.literal is not None:
+    if y.literal is not None and k == 0:
         return [op.scaled(k, labels, 1 / y.literal if y.literal else math.inf)]
-    inverse = y._replace(base=1 / jnp.asarray(y.base), array=y.array, computed=True)
-    return [op.scaled(k, labels, *weight(inverse, labels))]
+    inverse = y._replace(base=1 / jnp.asarray(y.base), literal=None, computed=True)
+    coefficient, factors = weight(inverse, labels)
+    if k == 1:
+        scale, numerator = op.weight(0, labels)
+        coefficient, factors = -scale, (*numerator, *factors, *factors)
+    return [op.scaled(k, labels, coefficient, factors)]
 
 
 @linear(p.select_n_p)
@@ -124,7 +130,13 @@ def _reduce_window_sum(op, k):
     out, window = fresh(op.out_shapes[0]), fresh(params["window_dimensions"])
     axes = []
     for n, o, w, s, d, (low, high) in zip(
-        op.in_shapes[0], out, window, params["window_strides"], params["window_dilation"], params["padding"], strict=True
+        op.in_shapes[0],
+        out,
+        window,
+        params["window_strides"],
+        params["window_dilation"],
+        params["padding"],
+        strict=True,
     ):
         whole = w.size == 1 and s == 1 and not low and not high
         axes.append(plain(o) if whole else Axis(n, ((o, s), (w, d)), -low))

@@ -122,7 +122,7 @@ def _places(op, indices, shape, sizes, batch, offsets, dropped, index_map, batch
         else:
             where, labels = starts[d], list(batch)
             if offset is not None and offset.size > 1:
-                where = where[..., None] + lax.iota("int32", offset.size)
+                where = where[..., None] + np.arange(offset.size, dtype=np.int32).reshape([1] * where.ndim + [-1])
                 labels.append(offset)
             if valid is not None:
                 where = jnp.where(jnp.expand_dims(valid, range(len(batch), len(labels))), where, NOWHERE)
@@ -134,4 +134,3 @@ def _places(op, indices, shape, sizes, batch, offsets, dropped, index_map, batch
 
 def _first(n, offset):
     return Axis(n, ((offset, 1),)) if offset is not None else Axis(n, (), 0)
-

@@ -130,7 +130,7 @@ def jacobians(program: Program) -> list[list[LinearMap]]:
         node.uses += 1
     sizes = [math.prod(aval.shape) for aval in program.out_avals]
     fewer_in = sum(leaf.size for leaf in program.leaves) <= sum(sizes)
-    if fewer_in or any(isinstance(step.opaque, Pointwise) for step in program.tape.steps):
+    if fewer_in or any(_columns_only(step.opaque) for step in program.tape.steps):
         start = {
             node: _unit(k, leaf.shape, leaf.dtype, len(program.leaves))
             for k, (node, leaf) in enumerate(zip(program.inputs, program.leaves, strict=True))
@@ -145,6 +145,10 @@ def jacobians(program: Program) -> list[list[LinearMap]]:
         ]
         for aval, row in zip(program.out_avals, rows, strict=True)
     ]
+
+
+def _columns_only(opaque: Any) -> bool:
+    return isinstance(opaque, Pointwise) or (opaque is not None and opaque.columns_only)
 
 
 def _from_outputs(program: Program) -> list[Maps]:

@@ -18,7 +18,11 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
     inner, length = params["jaxpr"], params["length"]
     jaxpr, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", [])
     n_consts, n_carry = params["num_consts"], params["num_carry"]
-    fixed, carry, xs = operands[:n_consts], list(operands[n_consts : n_consts + n_carry]), operands[n_consts + n_carry :]
+    fixed, carry, xs = (
+        operands[:n_consts],
+        list(operands[n_consts : n_consts + n_carry]),
+        operands[n_consts + n_carry :],
+    )
     n_ys = len(eqn.outvars) - n_carry
     collected: list[list[Any]] = [[None] * length for _ in range(n_ys)]
     for i in reversed(range(length)) if params["reverse"] else range(length):
@@ -26,9 +30,7 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
         carry = outs[:n_carry]
         for row, y in zip(collected, outs[n_carry:], strict=True):
             row[i] = y
-    stacked = [
-        _stacked(tape, row, var.aval) for row, var in zip(collected, eqn.outvars[n_carry:], strict=True)
-    ]
+    stacked = [_stacked(tape, row, var.aval) for row, var in zip(collected, eqn.outvars[n_carry:], strict=True)]
     return [*carry, *stacked]
 
 

@@ -55,14 +55,25 @@ def _refuse_custom_vjp(program: Any) -> None:
                 _refuse_custom_vjp(inner)
 
 
+def _each(f: Callable[[Any], Sequence[Any]], axis: int, basis: Any) -> Sequence[Any]:
+    """``f`` of every row of ``basis``, the results along ``axis``; one by one where JAX cannot vectorize ``f``."""
+    try:
+        return jax.vmap(f, out_axes=axis)(basis)
+    except NotImplementedError:
+        return [jnp.moveaxis(array, 0, axis) for array in jax.lax.map(f, basis)]
+
+
 class Opaque:
     """``f`` at ``args``, both lists of arrays; ``core`` trailing axes of each if the others are a shared batch."""
 
     def __init__(
-        self, f: Callable[..., Sequence[Any]], args: Sequence[Any], core: int | None = None, mode: str | None = None
+        self, f: Callable[..., Sequence[Any]], args: Sequence[Any], core: int | None = None, mode: str | None = None,
+        complex_linear: bool = False,
     ):
         self.f = f
         self._mode = mode
+        # linear over the real numbers alone: nothing but columns says what it does to complex ones
+        self.columns_only = not complex_linear and any(map(jnp.iscomplexobj, args))
         self.args = list(args)
         self.outs = list(jax.eval_shape(f, *args))
         shapes = [np.shape(a) for a in (*self.args, *self.outs)]
@@ -77,7 +88,9 @@ class Opaque:
     def mode(self) -> str:
         """The modes that JAX has for ``f``: "both", "forward" or "reverse"."""
         if self._mode is None:
-            forward = self._works(lambda: _refuse_custom_vjp(jax.make_jaxpr(lambda *a: jax.jvp(self.f, a, a))(*self.args)))
+            forward = self._works(
+                lambda: _refuse_custom_vjp(jax.make_jaxpr(lambda *a: jax.jvp(self.f, a, a))(*self.args))
+            )
             reverse = self._works(lambda: jax.eval_shape(lambda *a: self._pull(a, self._ones()), *self.args))
             if forward is not None and reverse is not None:
                 raise forward if isinstance(forward, NotImplementedError) else NotImplementedError(str(forward))
@@ -105,7 +118,10 @@ class Opaque:
         if self.mode() == "forward":
             maps = self.local()
             found = [
-                sum(LinearMap(maps[j, k], o.shape, np.shape(a), o.dtype).vm(u) for j, (o, u) in enumerate(zip(self.outs, cotangents, strict=True)))
+                sum(
+                    LinearMap(maps[j, k], o.shape, np.shape(a), o.dtype).vm(u)
+                    for j, (o, u) in enumerate(zip(self.outs, cotangents, strict=True))
+                )
                 for k, a in enumerate(self.args)
             ]
             return found
@@ -118,7 +134,8 @@ class Opaque:
             columns = sum(math.prod(np.shape(a)[rank:]) for a in self.args)
             rows = sum(math.prod(o.shape[rank:]) for o in self.outs)
             check_size((*self.batch, rows, columns), self.outs[0].dtype, MAX_BYTES, "the Jacobian of an operation")
-            by_rows = self.mode() == "reverse" or (self.mode() == "both" and rows < columns)
+            same = len({jnp.iscomplexobj(a) for a in (*self.args, *self.outs)}) == 1
+            by_rows = self.mode() == "reverse" or (self.mode() == "both" and rows < columns and same)
             blocks = self._rows() if by_rows else self._columns()
             self._local = {key: (self._block(array, key),) for key, array in blocks.items()}
         return self._local
@@ -144,7 +161,7 @@ class Opaque:
                 tangents[k] = jnp.broadcast_to(basis, tangents[k].shape)
                 return self._push(tangents)
 
-            found = jax.vmap(column, out_axes=-1)(jnp.eye(size, dtype=dtype).reshape(size, *shape))
+            found = _each(column, -1, jnp.eye(size, dtype=dtype).reshape(size, *shape))
             for j, array in enumerate(found):
                 blocks[j, k] = array.reshape(*self.outs[j].shape, *shape)
         return blocks
@@ -161,7 +178,7 @@ class Opaque:
                 cotangents[j] = jnp.broadcast_to(basis, cotangents[j].shape)
                 return self._pull(self.args, cotangents)
 
-            found = jax.vmap(row, out_axes=rank)(jnp.eye(size, dtype=out.dtype).reshape(size, *shape))
+            found = _each(row, rank, jnp.eye(size, dtype=out.dtype).reshape(size, *shape))
             for k, array in enumerate(found):
                 blocks[j, k] = array.reshape(*self.batch, *shape, *np.shape(self.args[k])[rank:])
         return blocks
@@ -177,7 +194,9 @@ class Opaque:
         """The results' Jacobians, from the columns of the operands'."""
         size = math.prod(in_shape)
         columns = [
-            jnp.zeros((*np.shape(a), size), a.dtype) if J is None else J.dense().reshape(*np.shape(a), size).astype(a.dtype)
+            jnp.zeros((*np.shape(a), size), a.dtype)
+            if J is None
+            else J.dense().reshape(*np.shape(a), size).astype(a.dtype)
             for J, a in zip(arriving, self.args, strict=True)
         ]
         found = jax.vmap(lambda *tangents: self._push(tangents), in_axes=-1, out_axes=-1)(*columns)
@@ -195,6 +214,8 @@ class Opaque:
         ]
         found = jax.vmap(lambda *cotangents: self._pull(self.args, cotangents))(*rows)
         return [
-            LinearMap([dense(array.reshape(*out_shape, *np.shape(a)), len(out_shape))], out_shape, np.shape(a), array.dtype)
+            LinearMap(
+                [dense(array.reshape(*out_shape, *np.shape(a)), len(out_shape))], out_shape, np.shape(a), array.dtype
+            )
             for array, a in zip(found, self.args, strict=True)
         ]

@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 
-from jmc.linear.unify import unified
 from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
+from jmc.linear.unify import unified
 
 
 class Value(NamedTuple):
@@ -111,7 +111,8 @@ def _along(place: Place, labels: Sequence[Label]) -> Axis:
 def elementwise_axes(shape: Sequence[int], labels: Sequence[Label]) -> tuple[Axis, ...]:
     """The axes of an operand of this shape in an element-wise operation: axes of size 1 are repeated."""
     return tuple(
-        plain(label) if n == label.size else Axis(1, ()) for n, label in zip(shape, labels if shape else (), strict=True)
+        plain(label) if n == label.size else Axis(1, ())
+        for n, label in zip(shape, labels if shape else (), strict=True)
     )
 
 
@@ -135,4 +136,3 @@ def traced(f: Callable[..., Any], *args: Any, name: str) -> Primitive | None:
     """The primitive of this name that ``f`` applies, if it does: the way to one that JAX exports no name for."""
     found = (eqn.primitive for eqn in jax.make_jaxpr(f)(*args).eqns)
     return next((primitive for primitive in found if primitive.name == name), None)
-

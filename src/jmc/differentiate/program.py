@@ -59,7 +59,11 @@ class Traceable:
         self.name = getattr(f, "__name__", "f")
 
     def program(
-        self, args: Sequence[Any], kwargs: dict[str, Any], check: Callable[[Any], None] | None = None, gradient: bool = False
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        check: Callable[[Any], None] | None = None,
+        gradient: bool = False,
     ) -> Program:
         """The traced and evaluated program; ``check`` sees what ``f`` returned (without aux) before it is flattened."""
         positions = _positions(self.numbers, len(args), self.argnums)

@@ -25,6 +25,7 @@ def rule_terms(
         return {0: (Term(1, (Factor(slope, tuple(labels)),), plains(labels), plains(labels)),)}
     found: dict[int, Terms] = {}
     for k in moving:
+
         def vjp(u: Any, k: int = k) -> Any:
             return marker.at(precision, lambda u: rule.vjp(k, u, out, *args))(u)
 
@@ -44,12 +45,13 @@ def rule_terms(
 def linear_terms(f: Any, like: Any) -> Terms | None:
     """The terms of a function that is linear in its one array argument; None if that cannot be seen."""
     from jmc.differentiate.accumulate import forward
-    from jmc.differentiate.tape import Node, Tape, _walkable
+    from jmc.differentiate.jvp import walkable
+    from jmc.differentiate.tape import Node, Tape
     from jmc.linear.linear_map import LinearMap
     from jmc.linear.term import identity
 
     closed = jax.make_jaxpr(f)(jax.ShapeDtypeStruct(np.shape(like), like.dtype))
-    if not _walkable(closed.jaxpr, [True]):
+    if not walkable(closed.jaxpr, [True]):
         return None
     tape = Tape()
     start = Node(None, active=True, aval=closed.in_avals[0])

@@ -34,11 +34,14 @@ def _transpose(op, k):
 def _reshape(op, k):
     if k or 0 in op.in_shapes[0]:
         return []
+    order = range(len(op.in_shapes[0]))
+    if "new_sizes" in op.params and op.params["dimensions"] is not None:
+        order = op.params["dimensions"]  # the axes are transposed first
     out, in_ = [], []
-    for new, old in _blocks(op.out_shapes[0], op.in_shapes[0]):
+    for new, old in _blocks(op.out_shapes[0], [op.in_shapes[0][d] for d in order]):
         for axes, part in zip((out, in_), _regrouped(new, old), strict=True):
             axes += part
-    return [Term(1, (), tuple(out), tuple(in_))]
+    return [Term(1, (), tuple(out), tuple(in_[d] for d in np.argsort(order)))]
 
 
 def _blocks(new, old):
@@ -85,7 +88,9 @@ def _regrouped(new, old):
 def _rev(op, k):
     labels = fresh(op.in_shapes[0])
     flipped = op.params["dimensions"]
-    return _kept(labels, [Axis(m.size, ((m, -1),), m.size - 1) if d in flipped else plain(m) for d, m in enumerate(labels)])
+    return _kept(
+        labels, [Axis(m.size, ((m, -1),), m.size - 1) if d in flipped else plain(m) for d, m in enumerate(labels)]
+    )
 
 
 @linear(p.slice_p)
@@ -93,14 +98,14 @@ def _slice(op, k):
     labels = fresh(op.out_shapes[0])
     steps = op.params["strides"] or (1,) * len(labels)
     zipped = zip(op.in_shapes[0], labels, steps, op.params["start_indices"], strict=True)
-    return _kept(labels, [Axis(n, ((label, step),), start) for n, label, step, start in zipped])
+    return _kept(labels, [Axis(n, ((label, int(step)),), int(start)) for n, label, step, start in zipped])
 
 
 @linear(p.pad_p)
 def _pad(op, k):
     out, in_ = [], []
     for n, size, (low, _, interior) in zip(op.in_shapes[0], op.out_shapes[0], op.params["padding_config"], strict=True):
-        step = interior + 1
+        low, step = int(low), int(interior) + 1
         first = max(0, -(low // step))  # the entries before it are cropped
         count = max(0, min(n, (size - 1 - low) // step + 1) - first)
         label = Label(count)

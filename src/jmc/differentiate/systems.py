@@ -55,7 +55,9 @@ def _shared_axes(matvec: Any, consts: list[Any], shape: tuple[int, ...], dtype: 
     return shared, idle & shared
 
 
-def _columns(op: Operation, arrays: list[Any], shape: tuple[int, ...], core: list[int], idle: set[int], size: int) -> Any:
+def _columns(
+    op: Operation, arrays: list[Any], shape: tuple[int, ...], core: list[int], idle: set[int], size: int
+) -> Any:
     """A⁻¹ on a basis of the core axes; several basis vectors are solved for at once along an idle axis."""
     basis = jnp.eye(size, dtype=op.dtype).reshape(size, *[shape[d] if d in core else 1 for d in range(len(shape))])
     wide = max(idle, key=lambda d: shape[d], default=None)
@@ -64,7 +66,9 @@ def _columns(op: Operation, arrays: list[Any], shape: tuple[int, ...], core: lis
     width = shape[wide]
     padded = jnp.concatenate([basis, jnp.zeros((-size % width, *basis.shape[1:]), op.dtype)])
     groups = padded.reshape(-1, width, *basis.shape[1:])
-    packed = jnp.moveaxis(groups, 1, wide + 1).reshape(-1, *[width if d == wide else n for d, n in enumerate(basis.shape[1:])])
+    packed = jnp.moveaxis(groups, 1, wide + 1).reshape(
+        -1, *[width if d == wide else n for d, n in enumerate(basis.shape[1:])]
+    )
     solved = jax.vmap(lambda b: op.bind(*arrays, jnp.broadcast_to(b, shape))[0])(packed)
     unpacked = jnp.moveaxis(solved, wide + 1, 1).reshape(-1, *[n for d, n in enumerate(shape) if d != wide])[:size]
     return jnp.expand_dims(unpacked, wide + 1)

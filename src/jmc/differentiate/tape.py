@@ -6,7 +6,6 @@ one, the program of its own JVP (walked in place), or opaque: a function whose J
 """
 
 import functools
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,25 +13,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jax.extend.core import primitives as p
 
 from jmc.catalogue import marker
-from jmc.differentiate import indexing, shape, systems  # noqa: F401 - their rules register themselves
-from jmc.differentiate.arithmetic import ELEMENTWISE
+from jmc.differentiate.jvp import NESTED, NONLINEAR, REAL_LINEAR, jvp_program
+from jmc.differentiate.known import evaluated, inexact, integer
 from jmc.differentiate.opaque import Opaque, Pointwise
 from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, Value, literal, value
 from jmc.linear.contract import TooLarge
 from jmc.linear.term import Term
 
-# The name under which a primitive keeps the function that it calls once, with its own operands.
-NESTED = {p.jit_p: "jaxpr", p.closed_call_p: "call_jaxpr", p.remat_p: "jaxpr"}
 # A scan of few equations in all is walked step by step.
 UNROLLED = 256
-# The program of an equation's JVP is walked if it is short; long ones are associative scans and factorizations.
-WALKED = 64
 
 
 # An equation's line is the user's, not that of the code here which traced it.
@@ -84,8 +78,9 @@ class Tape:
 
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
-            reaches = any(node.active for node in operands) and any(_inexact(var.aval) for var in eqn.outvars)
-            outs = self._equation(eqn, operands, line) if reaches else _constant(eqn, operands)
+            reaches = any(node.active for node in operands) and any(inexact(var.aval) for var in eqn.outvars)
+            with source_info_util.user_context(eqn.source_info.traceback):
+                outs = self._equation(eqn, operands, line) if reaches else _constant(eqn, operands)
             nodes.update(zip(eqn.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -105,7 +100,7 @@ class Tape:
         if eqn.primitive is p.cond_p and (platforms := eqn.params.get("branches_platforms")) is not None:
             branch = eqn.params["branches"][_platform(platforms)]
             return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
-        if eqn.primitive is p.cond_p and (taken := _known_index(operands[0])) is not None:
+        if eqn.primitive is p.cond_p and (taken := integer(operands[0].value)) is not None:
             branch = eqn.params["branches"][min(max(taken, 0), len(eqn.params["branches"]) - 1)]
             return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
         moving = [k for k, node in enumerate(operands) if node.active]
@@ -145,16 +140,14 @@ class Tape:
         several = SEVERAL.get(eqn.primitive)
         rule = LINEAR.get(eqn.primitive)
         by_slope = eqn.primitive in NONLINEAR
-        real_linear = eqn.primitive in _REAL_LINEAR or (
+        real_linear = eqn.primitive in REAL_LINEAR or (
             eqn.primitive is p.convert_element_type_p
             and _complex(eqn.invars[0].aval) != _complex(eqn.outvars[0].aval)
             and not _complex(eqn.outvars[0].aval)
         )
         if not (several or rule or real_linear) or (by_slope and not (_holomorphic(eqn) and _known(operands))):
             return None
-        outs = _constant(eqn, operands) if _known(operands) else [Node(None) for _ in eqn.outvars]
-        for out, var in zip(outs, eqn.outvars, strict=True):
-            out.aval = var.aval
+        outs = _results(eqn, operands)
         op = Operation(
             functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
             eqn.params,
@@ -180,7 +173,7 @@ class Tape:
             return outs
         reached = {j for (j, _), found in terms.items() if found}
         for j, out in enumerate(outs):
-            if j in reached and _inexact(eqn.outvars[j].aval):
+            if j in reached and inexact(eqn.outvars[j].aval):
                 _active(out)
         self.step(operands, outs, {key: tuple(found) for key, found in terms.items()})
         return outs
@@ -188,7 +181,7 @@ class Tape:
     def _by_jvp(self, eqn: JaxprEqn, operands: list[Node], moving: list[int], line: str) -> Sequence[Node] | None:
         if not _known(operands) or eqn.primitive in _SWEPT:
             return None
-        if eqn.primitive in LINEAR and eqn.primitive not in {*NONLINEAR, p.triangular_solve_p}:
+        if eqn.primitive in LINEAR and eqn.primitive not in {*NONLINEAR, p.triangular_solve_p, p.linear_solve_p}:
             return None  # its rule declined: it is linear, and so is its JVP
         traced = jvp_program(eqn, tuple(moving))
         if traced is None:
@@ -214,8 +207,8 @@ class Tape:
             jnp.zeros(atom.aval.shape, atom.aval.dtype) if node.value is None else node.value.array
             for node, atom in zip(operands, eqn.invars, strict=True)
         ]
-        outs = _constant(eqn, operands) if _known(operands) else [Node(None, aval=var.aval) for var in eqn.outvars]
-        differentiable = [j for j, var in enumerate(eqn.outvars) if _inexact(var.aval)]
+        outs = _results(eqn, operands)
+        differentiable = [j for j, var in enumerate(eqn.outvars) if inexact(var.aval)]
         params = eqn.primitive.get_bind_params(eqn.params)
 
         def f(*moved: Any) -> list[Any]:
@@ -226,7 +219,13 @@ class Tape:
             found = found if eqn.primitive.multiple_results else [found]
             return [found[j] for j in differentiable]
 
-        function = Opaque(f, [jnp.asarray(arrays[k]) for k in moving], CORE.get(eqn.primitive))
+        function = Opaque(
+            f,
+            [jnp.asarray(arrays[k]) for k in moving],
+            CORE.get(eqn.primitive),
+            complex_linear=eqn.primitive in CORE
+            or (eqn.primitive is p.fft_p and _complex(eqn.invars[0].aval) and _complex(eqn.outvars[0].aval)),
+        )
         function.check()
         self.step([operands[k] for k in moving], [_active(outs[j]) for j in differentiable], opaque=function)
         return outs
@@ -238,10 +237,15 @@ class Tape:
 
 
 # Their terms hold more numbers than their operands.
-BULKY = {p.conv_general_dilated_p, p.reduce_window_sum_p, p.cumsum_p, p.gather_p, p.scatter_add_p, p.dynamic_slice_p, p.dynamic_update_slice_p}
-# Primitives whose rule needs the values of the operands that it differentiates.
-NONLINEAR = {*ELEMENTWISE, p.reduce_prod_p, p.reduce_max_p, p.reduce_min_p}
-_REAL_LINEAR = {p.real_p, p.imag_p, p.conj_p}
+BULKY = {
+    p.conv_general_dilated_p,
+    p.reduce_window_sum_p,
+    p.cumsum_p,
+    p.gather_p,
+    p.scatter_add_p,
+    p.dynamic_slice_p,
+    p.dynamic_update_slice_p,
+}
 # Programs of their JVP would be long, and dense after all.
 _SWEPT = {p.while_p, p.scan_p, p.cond_p, p.cumprod_p, p.cummax_p, p.cummin_p, p.cumlogsumexp_p}
 # How many trailing axes an operation works on; the others are batch axes, shared by operands and results.
@@ -266,12 +270,18 @@ def _known(operands: Sequence[Node]) -> bool:
     return all(node.value is not None for node in operands)
 
 
+def _results(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
+    return _constant(eqn, operands) if _known(operands) else [Node(None, aval=var.aval) for var in eqn.outvars]
+
+
 def _value(node: Node) -> Value:
     return node.value if node.value is not None else Value(None, None, ())
 
 
-def _inexact(aval: Any) -> bool:
-    return jnp.issubdtype(aval.dtype, jnp.inexact)
+def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
+    """The results as values alone."""
+    found = evaluated(eqn, [node.value for node in operands if node.value is not None])
+    return [Node(v, aval=var.aval) for v, var in zip(found, eqn.outvars, strict=True)]
 
 
 def _complex(aval: Any) -> bool:
@@ -281,11 +291,6 @@ def _complex(aval: Any) -> bool:
 def _holomorphic(eqn: JaxprEqn) -> bool:
     """Whether a tangent of ones gives the derivative: not for |z| and sign of complex numbers."""
     return not _complex(eqn.invars[0].aval) or eqn.primitive not in (p.abs_p, p.sign_p)
-
-
-def _known_index(node: Node) -> int | None:
-    array = node.value.array if node.value is not None else None
-    return int(array) if isinstance(array, (int, bool, np.integer, np.ndarray, np.bool_)) else None
 
 
 def _platform(platforms: Sequence[Any]) -> int:
@@ -299,68 +304,6 @@ def _short(eqn: JaxprEqn) -> bool:
     return eqn.params["length"] * len(getattr(inner, "jaxpr", inner).eqns) <= UNROLLED
 
 
-def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
-    """The results as values alone; what only repeats or transposes an array stays a view of it."""
-    values = [node.value for node in operands if node.value is not None]
-    found = eqn.primitive.bind(*[v.array for v in values], **eqn.primitive.get_bind_params(eqn.params))
-    arrays = found if eqn.primitive.multiple_results else [found]
-    view = _known_value(eqn, values, arrays[0]) if len(arrays) == 1 else None
-    outs = [Node(view or value(array)) for array in arrays]
-    for out, var in zip(outs, eqn.outvars, strict=True):
-        out.aval = var.aval
-    return outs
-
-
-def _known_value(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | None:
-    """What is known of a result beyond its entries: see ``Value``."""
-    primitive, shape = eqn.primitive, np.shape(array)
-    if primitive is p.iota_p and np.ndim(array):
-        return value(array)._replace(place=(0, ((eqn.params["dimension"], 1),)))
-    if not values:
-        return None
-    source = values[0]
-    if source.literal is not None and primitive in _CONSTANT and _inexact(eqn.outvars[0].aval):
-        return source._replace(array=array)
-    if primitive is p.broadcast_in_dim_p:
-        return _repeated(source, eqn.params["broadcast_dimensions"], array)
-    if primitive is p.transpose_p:
-        return _repeated(source, tuple(np.argsort(eqn.params["permutation"]).tolist()), array)
-    if primitive in (p.copy_p, p.name_p, p.stop_gradient_p):
-        return source._replace(array=array)
-    if primitive is p.convert_element_type_p and (source.place or source.delta):
-        return value(array)._replace(place=source.place, delta=source.delta)
-    if len(values) == 2:
-        one, other = values
-        if one.literal is not None and other.literal is not None and primitive in _FOLDED and _inexact(eqn.outvars[0].aval):
-            return one._replace(array=array, literal=_FOLDED[primitive](one.literal, other.literal))
-        if primitive is p.eq_p and one.place is not None and other.place is not None:
-            return value(array)._replace(delta=(one.place, other.place))
-        if one.place is not None and primitive in (p.add_p, p.sub_p) and np.shape(one.array) == shape:
-            shift = _known_index(Node(other))
-            if shift is not None:
-                offset, strides = one.place
-                return value(array)._replace(place=(offset + (shift if primitive is p.add_p else -shift), strides))
-    return None
-
-
-def _repeated(source: Value, dims: Sequence[int], array: Any) -> Value:
-    """``source`` with axis d moved to ``dims[d]``, other axes new; those of size 1 may be repeated."""
-    shape = np.shape(array)
-    stretched = [k for k, d in enumerate(source.dims) if np.shape(source.base)[k] != shape[dims[d]]]
-    base = jax.lax.squeeze(jnp.asarray(source.base), stretched) if stretched else source.base
-    kept = tuple(dims[d] for k, d in enumerate(source.dims) if k not in stretched)
-    place = source.place
-    if place is not None:
-        offset, strides = place
-        place = None if stretched else (offset, tuple((dims[d], stride) for d, stride in strides))
-    return Value(array, base, kept, source.literal, source.computed, place)
-
-
-# What makes of a constant the same constant, in another shape or type.
-_CONSTANT = {p.broadcast_in_dim_p, p.reshape_p, p.squeeze_p, p.transpose_p, p.slice_p, p.convert_element_type_p, p.copy_p}
-_FOLDED = {p.mul_p: operator.mul, p.add_p: operator.add, p.sub_p: operator.sub}
-
-
 def refusal(eqn: JaxprEqn, line: str, error: Exception) -> NotDifferentiable:
     """What JAX cannot differentiate, by primitive and line."""
     debug = getattr(getattr(eqn.params.get("call_jaxpr"), "jaxpr", None), "debug_info", None)
@@ -369,70 +312,3 @@ def refusal(eqn: JaxprEqn, line: str, error: Exception) -> NotDifferentiable:
         f"no derivative for the primitive `{eqn.primitive.name}`{function}, at {line or 'an unknown line'}: "
         f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
     )
-
-
-# the program of an equation's JVP
-
-
-def jvp_program(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]] | None:
-    """The traced (primals, moving tangents) ↦ (results, tangents), if it can be walked; and which results move."""
-    params = eqn.primitive.get_bind_params(eqn.params)
-    active: list[int] = []
-
-    def f(*both: Any) -> list[Any]:
-        primals, tangents = both[: len(eqn.invars)], both[len(eqn.invars) :]
-
-        def restricted(*moved: Any) -> Any:
-            filled = list(primals)
-            for k, array in zip(moving, moved, strict=True):
-                filled[k] = array
-            return eqn.primitive.bind(*filled, **params)
-
-        outs, dots = jax.jvp(restricted, [primals[k] for k in moving], list(tangents))
-        if not eqn.primitive.multiple_results:
-            outs, dots = [outs], [dots]
-        active[:] = [j for j, out in enumerate(outs) if jnp.issubdtype(jnp.result_type(out), jnp.inexact)]
-        return [*outs, *(dots[j] for j in active)]
-
-    avals = [_abstract(atom.aval) for atom in eqn.invars]
-    try:
-        closed = jax.make_jaxpr(f)(*avals, *(avals[k] for k in moving))
-    except TypeError as error:
-        if "forward-mode" in str(error) or "custom_vjp" in str(error):
-            return None
-        raise
-    moved = [False] * len(avals) + [True] * len(moving)
-    return (closed, list(active)) if _walkable(closed.jaxpr, moved) else None
-
-
-def _abstract(aval: Any) -> Any:
-    return aval
-
-
-def _walkable(jaxpr: Any, moving: Sequence[bool]) -> bool:
-    """Whether all that tangents go through is linear, with a rule, and not too long."""
-    return _count_walkable(jaxpr, moving)[0] <= WALKED
-
-
-def _count_walkable(jaxpr: Any, moving: Sequence[bool]) -> tuple[int, list[bool]]:
-    active = {var for var, moves in zip(jaxpr.invars, moving, strict=True) if moves}
-    count = 0
-
-    def depends(atom: Any) -> bool:
-        return not isinstance(atom, Literal) and atom in active
-
-    for eqn in jaxpr.eqns:
-        dependent = [depends(atom) for atom in eqn.invars]
-        if not any(dependent) or not any(_inexact(var.aval) for var in eqn.outvars):
-            continue
-        if (name := NESTED.get(eqn.primitive)) is not None:
-            inner = eqn.params[name]
-            more, outs = _count_walkable(getattr(inner, "jaxpr", inner), dependent)
-            count += more
-            active.update(var for var, moves in zip(eqn.outvars, outs, strict=True) if moves)
-            continue
-        if (eqn.primitive not in LINEAR or eqn.primitive in NONLINEAR) and eqn.primitive not in SEVERAL and eqn.primitive not in _REAL_LINEAR:
-            return WALKED + 1, [True] * len(jaxpr.outvars)
-        count += 1
-        active.update(eqn.outvars)
-    return count, [depends(atom) for atom in jaxpr.outvars]

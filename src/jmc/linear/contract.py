@@ -84,12 +84,12 @@ def contract(
     operands = [f._replace(array=_cast(f.array, dtype)) for f in factors]
     if not operands:
         return jnp.ones((), dtype), ()
-    kept = set(keep)
+    kept, place = set(keep), {label: k for k, label in enumerate(keep)}
     operands = [functools.reduce(multiplied, [operands[k] for k in group]) for group in _groups(operands)]
     for step in _steps([f.labels for f in operands], kept):
         pair = [operands.pop(k) for k in sorted(step, reverse=True)][::-1]
         needed = kept.union(*(f.labels for f in operands))
-        operands.append(_product(pair, needed, dtype, max_bytes))
+        operands.append(_product(pair, needed, place, dtype, max_bytes))
     (result,) = operands
     return result.array, result.labels
 
@@ -99,7 +99,9 @@ def _cast(array: Any, dtype: Any) -> Any:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
-def _product(pair: Sequence[Factor], needed: set[Label], dtype: Any, max_bytes: int | None) -> Factor:
+def _product(
+    pair: Sequence[Factor], needed: set[Label], place: dict[Label, int], dtype: Any, max_bytes: int | None
+) -> Factor:
     if len(pair) == 1:
         return _summed(pair[0], needed)
     a, b = pair
@@ -114,9 +116,10 @@ def _product(pair: Sequence[Factor], needed: set[Label], dtype: Any, max_bytes: 
     labels = (*batch, *mine, *theirs)
     if max_bytes is not None:
         check_size([label.size for label in labels], dtype, max_bytes, "an intermediate array")
-    if not summed:
-        order = _broadcast_order(a.labels, b.labels)
-        return Factor(aligned(a.array, a.labels, order) * aligned(b.array, b.labels, order), tuple(order), True, finer(a, b))
+    if not summed:  # in the order in which the axes are wanted: a last transposition is dear
+        order = sorted(labels, key=lambda label: place.get(label, -1))
+        product = aligned(a.array, a.labels, order) * aligned(b.array, b.labels, order)
+        return Factor(product, tuple(order), True, finer(a, b))
     numbers = (
         ([a.labels.index(m) for m in summed], [b.labels.index(m) for m in summed]),
         ([a.labels.index(m) for m in batch], [b.labels.index(m) for m in batch]),
@@ -134,12 +137,6 @@ def _turned(a: Labels, b: Labels, summed: list[Label]) -> bool:
     return good(b, a) > good(a, b)
 
 
-def _broadcast_order(a: Labels, b: Labels) -> list[Label]:
-    longer, other = (a, b) if len(a) >= len(b) else (b, a)
-    extra = [label for label in other if label not in longer]
-    return [*longer, *extra] if longer is a else [*extra, *longer]
-
-
 def _summed(factor: Factor, needed: set[Label]) -> Factor:
     gone = [k for k, label in enumerate(factor.labels) if label not in needed]
     if not gone:
@@ -153,7 +150,8 @@ def _summed(factor: Factor, needed: set[Label]) -> Factor:
 
 def _groups(operands: Sequence[Factor]) -> list[list[int]]:
     """What is multiplied before any contraction, in the order in which it acts: factors on the same labels, and
-    scalars with what comes before them, so that no product is larger than it is in the function."""
+    scalars with what comes before them, so that no product is larger than it is in the function.
+    """
     groups: list[list[int]] = []
     place: dict[frozenset[Label], list[int]] = {}
     for k, operand in enumerate(operands):
@@ -189,11 +187,47 @@ def _steps(operands: Sequence[Labels], keep: set[Label]) -> list[tuple[int, ...]
 
 @functools.lru_cache(maxsize=4096)
 def _path(inputs: tuple[frozenset[int], ...], output: frozenset[int], sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    search = paths.optimal if len(inputs) <= 6 else _branch if len(inputs) <= 9 else paths.greedy
-    return [tuple(step) for step in search(list(inputs), output, dict(enumerate(sizes)), None)]
+    if len(inputs) <= 8:
+        return _best(inputs, output, sizes)
+    named = [frozenset(map(str, labels)) for labels in inputs]
+    sized = {str(k): size for k, size in enumerate(sizes)}
+    return [tuple(step) for step in paths.greedy(named, frozenset(map(str, output)), sized)]
 
 
-_branch = functools.partial(paths.branch, nbranch=2)
+def _best(inputs: tuple[frozenset[int], ...], output: frozenset[int], sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The best path, from the best split of every subset; a label may be in any number of operands."""
+    everything = (1 << len(inputs)) - 1
+    union = [frozenset[int]()]
+    for subset in range(1, everything + 1):
+        lowest = subset & -subset
+        union.append(union[subset ^ lowest] | inputs[lowest.bit_length() - 1])
+    kept = [union[subset] & (output | union[everything ^ subset]) for subset in range(everything + 1)]
+    best: dict[int, tuple[int, int]] = {1 << k: (0, 0) for k in range(len(inputs))}  # cost, and one side of the split
+    for subset in sorted(range(1, everything + 1), key=int.bit_count):
+        if subset in best:
+            continue
+        splits = []
+        side = (subset - 1) & subset
+        while side:
+            if side & subset & -subset:
+                both = kept[side] | kept[subset ^ side]
+                work = math.prod(sizes[m] for m in both) * (1 if both == kept[subset] else 2)
+                splits.append((best[side][0] + best[subset ^ side][0] + work, side))
+            side = (side - 1) & subset
+        best[subset] = min(splits)
+    left, steps = [1 << k for k in range(len(inputs))], []
+
+    def visit(subset: int) -> None:
+        side = best[subset][1]
+        if side:
+            visit(side)
+            visit(subset ^ side)
+            step = sorted((left.index(side), left.index(subset ^ side)))
+            steps.append(tuple(step))
+            left[:] = [other for k, other in enumerate(left) if k not in step] + [subset]
+
+    visit(everything)
+    return steps
 
 
 def flops(factors: Sequence[Factor], keep: Iterable[Label]) -> int:

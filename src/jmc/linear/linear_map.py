@@ -224,10 +224,7 @@ class LinearMap:
     @property
     def flops(self) -> int:
         """Additions and multiplications of the contractions that :meth:`dense` plans."""
-        return sum(
-            flops(t.factors, [label for axis in t.axes for label, _ in axis.strides])
-            for t in self.terms
-        )
+        return sum(flops(t.factors, [label for axis in t.axes for label, _ in axis.strides]) for t in self.terms)
 
     def __repr__(self) -> str:
         shape = f"{self.in_shape} → {self.out_shape}"
@@ -250,7 +247,9 @@ class LinearMap:
     def _square(self, what: str) -> None:
         self._check()
         if self.in_shape != self.out_shape:
-            raise ValueError(f"`{what}` needs a map with equal shapes, but got one from {self.in_shape} to {self.out_shape}")
+            raise ValueError(
+                f"`{what}` needs a map with equal shapes, but got one from {self.in_shape} to {self.out_shape}"
+            )
 
     def _on_diagonal(self, term: Term) -> Term | None:
         return unified(Term(term.coefficient, term.factors, term.out, ()), list(zip(term.out, term.in_, strict=True)))

@@ -34,7 +34,9 @@ def mv(J: Any, v: Any) -> Any:
 def vm(J: Any, u: Any) -> Any:
     """uᵀ J: the cotangent of each argument, summed over the outputs; ``u`` is nested as the outputs are."""
     tree = jax.tree.structure(u)
-    inner = [jax.tree.map(lambda leaf, part=part: leaf.vm(part), sub, is_leaf=_is_map) for sub, part in _split(J, u, tree)]
+    inner = [
+        jax.tree.map(lambda leaf, part=part: leaf.vm(part), sub, is_leaf=_is_map) for sub, part in _split(J, u, tree)
+    ]
     return functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), inner)
 
 
@@ -64,7 +66,9 @@ def _of_one_output(J: Any) -> list[LinearMap]:
     leaves = _leaves(J)
     shapes = {leaf.out_shape for leaf in leaves}
     if len(shapes) > 1:
-        raise ValueError(f"`J` must be the nest over the arguments of one output, but its maps have out_shapes {shapes}")
+        raise ValueError(
+            f"`J` must be the nest over the arguments of one output, but its maps have out_shapes {shapes}"
+        )
     return leaves
 
 
@@ -79,6 +83,11 @@ def _over_outputs(J: Any, v: Any, apply: Any) -> Any:
     def ends(node: Any) -> bool:
         """Whether this is the nest over the arguments: it has the structure of ``v``."""
         return jax.tree.structure(node, is_leaf=_is_map) == tree
+
+    if any(map(_is_map, jax.tree.leaves(J, is_leaf=lambda node: ends(node) or _is_map(node)))) and not _is_map(J):
+        own = jax.tree.leaves(J, is_leaf=lambda node: ends(node) or _is_map(node))
+        if any(_is_map(leaf) and not ends(leaf) for leaf in own):
+            raise ValueError(f"`v` must be nested as the arguments of `J` are, but got {tree}")
 
     def total(node: Any) -> Any:
         leaves = jax.tree.leaves(node, is_leaf=_is_map)

@@ -56,7 +56,10 @@ def unpack(leaves: Sequence[Any], static: Any) -> tuple[Term, ...]:
     return tuple(
         Term(
             coefficient,
-            tuple(Factor(leaves[k], tuple(labels[m] for m in own), computed, precision) for k, own, computed, precision in factors),
+            tuple(
+                Factor(leaves[k], tuple(labels[m] for m in own), computed, precision)
+                for k, own, computed, precision in factors
+            ),
             axes(out),
             axes(in_),
         )

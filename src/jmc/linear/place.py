@@ -34,7 +34,7 @@ def placed(term: Term, axes: Sequence[Axis], dtype: Any, max_bytes: int | None =
 
 def total(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: int | None = None) -> Any:
     """The sum of the terms over all their axes: written in one pass, then the few entries of sparse terms added."""
-    sparse = [term for term in terms if _sparse(term)]
+    sparse = [term for term in terms if _sparse(term, dtype)]
     dense = [placed(term, term.axes, dtype, max_bytes) for term in terms if all(term is not other for other in sparse)]
     result = functools.reduce(lambda a, b: a + b, dense) if dense else jnp.zeros(shape, dtype)
     for term in sparse:
@@ -48,17 +48,16 @@ def _on(axes: Sequence[Axis]) -> list[Label]:
     return list(dict.fromkeys(label for axis in axes for label, _ in axis.strides))
 
 
-def _sparse(term: Term) -> bool:
-    """Whether so few windows are written that a mask over all entries costs more (measured: 200 to 1)."""
+def _sparse(term: Term, dtype: Any) -> bool:
+    """Whether so few entries are written that a mask over all costs more (measured: 1 of 200, in up to 16 MiB)."""
     axes = term.axes
     carriers = _carriers(axes)
     carried = {label for k in carriers for label in axes[k].labels}
     if any(label not in carried for label in _on(axes)):
         return False
-    windows = _windows(axes)
-    inner = {axes[k].label for k in windows}
-    writes = math.prod(label.size for label in carried if label not in inner)
-    return len(windows) < len(axes) and 200 * writes <= math.prod(axis.size for axis in axes)
+    entries = math.prod(axis.size for axis in axes)
+    writes = math.prod(label.size for label in carried)
+    return 200 * writes <= entries <= 2**24 // jnp.dtype(dtype).itemsize
 
 
 def _windows(axes: Sequence[Axis]) -> list[int]:
@@ -183,7 +182,8 @@ def _scattered(
     for k in moved:
         where, own = positions(axes[k])
         where = spread(where, own, outer)
-        where = jnp.where((where >= 0) & (where < axes[k].size), where, NOWHERE).astype("int32")
+        if not axes[k].inside:
+            where = jnp.where((where >= 0) & (where < axes[k].size), where, NOWHERE)
         places.append(jnp.broadcast_to(where, shape))
     if not moved:
         return target + lax.transpose(values, [windows.index(k) for k in range(len(axes))])

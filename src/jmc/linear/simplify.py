@@ -29,13 +29,12 @@ def tidy(term: Term) -> Term:
 
 
 def _multiply_in(factors: list[Factor], factor: Factor) -> None:
-    """Append ``factor``, or multiply it into one on the same labels; a scalar, into what was computed last."""
+    """Append ``factor``, or multiply it into one on the same labels."""
     own = set(factor.labels)
     for k in reversed(range(len(factors))):
         other = factors[k]
-        same = own == set(other.labels)
-        scalar = factor.computed and other.computed and not (factor.labels and other.labels)
-        if same or scalar:
+        # scalars only with their neighbour, so that no product is larger than it is in the function
+        if own == set(other.labels) and (own or k == len(factors) - 1):
             factors[k] = multiplied(other, factor)
             return
     factors.append(factor)

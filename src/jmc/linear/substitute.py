@@ -17,7 +17,9 @@ def positions(axis: Axis) -> tuple[Any, list[Label]]:
     shape = [label.size for label in labels]
     where = np.full(shape, axis.offset, np.int32)
     for k, (label, stride) in enumerate(axis.strides):
-        where += (stride * np.arange(label.size, dtype=np.int32)).reshape([-1 if m == k else 1 for m in range(len(shape))])
+        where += (stride * np.arange(label.size, dtype=np.int32)).reshape(
+            [-1 if m == k else 1 for m in range(len(shape))]
+        )
     return where, labels
 
 
@@ -130,4 +132,3 @@ def _strided(array: Any, axis: int, expression: Axis) -> Any:
     if stride == 0:
         found = jnp.repeat(found, label.size, axis=axis)
     return lax.rev(found, (axis,)) if stride < 0 else found
-

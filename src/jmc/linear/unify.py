@@ -119,6 +119,9 @@ class _System:
         """Substitute so that both positions are the same; False if they never are."""
         if one.index is None and other.index is None and one == other and one.inside:
             return True
+        for axis in (one, other):
+            if axis.index is None and len(axis.strides) <= 1 and not axis.inside:
+                return self._crop(axis, one, other)
         for axis, target in ((one, other), (other, one)):
             label = axis.label
             if label is not None and label not in target.labels:
@@ -127,7 +130,7 @@ class _System:
         if one.index is None and other.index is None:
             if len(one.strides) <= 1 and len(other.strides) <= 1:
                 return self._solve_linear(one, other)
-            refined = _refinement(one, other)
+            refined = _refinement(one, other) or _digits(one, other) or _digits(other, one)
             if refined is not None:
                 for label, expression in refined:
                     self.substitute(label, expression)
@@ -138,6 +141,19 @@ class _System:
                 return True
         self._indicator(one, other)
         return True
+
+    def _crop(self, axis: Axis, one: Axis, other: Axis) -> bool:
+        """Solve with the label of ``axis`` restricted to where its position is on the axis."""
+        if not axis.strides or axis.size == 0:
+            return False
+        ((label, stride),) = axis.strides
+        ends = sorted((-axis.offset / stride, (axis.size - 1 - axis.offset) / stride))
+        first, last = max(0, math.ceil(ends[0])), min(label.size - 1, math.floor(ends[1]))
+        if first > last:
+            return False
+        within = Axis(label.size, ((Label(last - first + 1), 1),), first)
+        self.substitute(label, within)
+        return self.solve(substituted_axis(one, label, within), substituted_axis(other, label, within))
 
     def _solve_linear(self, one: Axis, other: Axis) -> bool:
         """o₁ + s₁ l₁ = o₂ + s₂ l₂, where either label may be missing (stride 0) and both may be the same."""
@@ -197,6 +213,24 @@ class _System:
         self.factors.append(Factor(same, tuple(labels)))
 
 
+def _digits(axis: Axis, target: Axis) -> list[tuple[Label, Axis]] | None:
+    """The labels of ``axis``, a number in a mixed radix, from a target that is such a number digit by digit."""
+    if not (_injective(axis) and axis.inside) or any(stride < 0 for _, stride in axis.strides):
+        return None
+    if not set(axis.labels).isdisjoint(target.labels):
+        return None
+    rest, offset, found = target.strides, target.offset - axis.offset, []
+    for label, weight in sorted(axis.strides, key=lambda pair: (pair[1], pair[0].size), reverse=True):
+        high = tuple((other, stride // weight) for other, stride in rest if stride % weight == 0)
+        rest = tuple(pair for pair in rest if pair[1] % weight)
+        digit, offset = divmod(offset, weight)
+        found.append((label, Axis(label.size, high, digit)))
+        reach = [stride * max(other.size - 1, 0) for other, stride in rest]
+        if offset + sum(r for r in reach if r < 0) < 0 or offset + sum(r for r in reach if r > 0) >= weight:
+            return None  # a digit would carry
+    return found if not rest and not offset else None
+
+
 def _injective(axis: Axis) -> bool:
     """Whether the position determines the labels: strides that outreach all smaller ones together."""
     reach = 0
@@ -212,7 +246,9 @@ def _refinement(one: Axis, other: Axis) -> list[tuple[Label, Axis]] | None:
     mine, theirs = one.radix, other.radix
     if mine is None or theirs is None or not set(mine).isdisjoint(theirs) or 0 in (one.size, other.size):
         return None
-    ends = [[math.prod(label.size for label in labels[k:]) for k in range(len(labels) + 1)] for labels in (mine, theirs)]
+    ends = [
+        [math.prod(label.size for label in labels[k:]) for k in range(len(labels) + 1)] for labels in (mine, theirs)
+    ]
     cuts = sorted({*ends[0], *ends[1]}, reverse=True)
     if any(high % low for high, low in zip(cuts, cuts[1:], strict=False)):
         return None
@@ -223,4 +259,3 @@ def _refinement(one: Axis, other: Axis) -> list[tuple[Label, Axis]] | None:
             parts = tuple((digit, weight // low) for digit, weight in digits if low <= weight < high)
             found.append((label, Axis(label.size, parts)))
     return found
-

@@ -1,0 +1,100 @@
+"""`jmc.hessian` and derivatives of derivatives, against JAX's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import normal
+
+import jmc
+
+x = normal(5)
+A = normal(5, 5, seed=1)
+P = {"w": normal(3), "c": jnp.float32(2.0)}
+Q = normal(2)
+
+
+def compiled(f):
+    """`f` as one program, quick to compile rather than to run."""
+    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def same(found, wanted, rtol=1e-4, atol=1e-5):
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=rtol, atol=atol)
+
+
+def pair(p, q):
+    return {"a": jnp.outer(p["w"], q), "b": (jnp.sum(p["w"] ** 2) * p["c"], q * q * p["c"])}
+
+
+def scalar_of_trees(p, q):
+    return jnp.sum(jnp.tanh(jnp.outer(p["w"], q)) ** 2) * p["c"] + jnp.sum(q**3)
+
+
+def test_hessians_nest_as_in_jax():
+    def both(p, q):
+        found = [jmc.dense(jmc.hessian(f, argnums)(p, q)) for f, argnums in cases]
+        return found, [jax.hessian(f, argnums)(p, q) for f, argnums in cases]
+
+    cases = [(scalar_of_trees, 0), (scalar_of_trees, (0, 1)), (scalar_of_trees, (1,)), (pair, 1), (pair, (1, 0))]
+    same(*compiled(both)(P, Q))
+
+
+def test_third_derivatives():
+    def f(x):
+        return jnp.sum(jnp.sin(x) * (A @ x)) + jnp.prod(x)
+
+    def both(x):
+        return jmc.jacobian(lambda x: jmc.hessian(f)(x).dense())(x).dense(), jax.jacfwd(jax.hessian(f))(x)
+
+    same(*compiled(both)(x))
+
+
+def test_derivatives_of_derivatives_mix_with_those_of_jax():
+    def f(x):
+        return jnp.sum(jnp.tanh(A @ x) ** 3)
+
+    def all_of_them(x):
+        found = (
+            jmc.jacobian(jax.grad(f))(x).dense(), jmc.jacobian(jmc.grad(f))(x).dense(), jax.jacfwd(jmc.grad(f))(x),
+            jax.jacrev(jmc.grad(f))(x), jmc.hessian(f)(x).dense(), jax.jacfwd(lambda x: jmc.jacobian(f)(x).dense())(x),
+        )  # fmt: skip
+        return found, (jax.hessian(f)(x),) * len(found)
+
+    same(*compiled(all_of_them)(x))
+
+
+def test_aux():
+    found, aux = jmc.hessian(lambda x: (jnp.sum(x**3), {"x": x, "note": "text"}), has_aux=True)(x)
+    same(found.dense(), jnp.diag(6 * x))
+    same(aux["x"], x)
+    assert aux["note"] == "text"
+
+
+def test_a_holomorphic_hessian():
+    def f(z):
+        return jnp.sum(jnp.sin(z) * z)
+
+    z = jax.lax.complex(x, x[::-1])
+    found, wanted = compiled(
+        lambda z: (jmc.hessian(f, holomorphic=True)(z).dense(), jax.hessian(f, holomorphic=True)(z))
+    )(z)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+STRUCTURES = {
+    "separable": (lambda x: jnp.sum(jnp.sin(x) ** 3), "diagonal(5)"),
+    "linear": (lambda x: jnp.sum(A @ x), "zero(5×5)"),
+    "of a sum": (lambda x: jnp.sin(jnp.sum(x)), "rank 1"),
+    "squares": (lambda x: jnp.sum((A @ x) ** 2), "dense(5×5)"),
+    "chain": (lambda x: jnp.sum((x[1:] - x[:-1] ** 2) ** 2), "banded(−1…1)"),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_structure(name):
+    f, structure = STRUCTURES[name]
+    assert jmc.hessian(f)(x).structure == structure
