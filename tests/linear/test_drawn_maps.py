@@ -83,7 +83,7 @@ def pairs(draw):
     return draw(maps(a, b)), draw(maps(b, c)), draw(maps(a, b, most=1))
 
 
-@settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=28, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pairs())
 @pytest.mark.usefixtures("x64")
 def test_every_method_of_drawn_maps(drawn):

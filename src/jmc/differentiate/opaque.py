@@ -67,7 +67,11 @@ class Opaque:
     """``f`` at ``args``, both lists of arrays; ``core`` trailing axes of each if the others are a shared batch."""
 
     def __init__(
-        self, f: Callable[..., Sequence[Any]], args: Sequence[Any], core: int | None = None, mode: str | None = None,
+        self,
+        f: Callable[..., Sequence[Any]],
+        args: Sequence[Any],
+        core: int | None = None,
+        mode: str | None = None,
         complex_linear: bool = False,
     ):
         self.f = f

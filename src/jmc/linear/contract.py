@@ -89,7 +89,7 @@ def contract(
     for step in _steps([f.labels for f in operands], kept):
         pair = [operands.pop(k) for k in sorted(step, reverse=True)][::-1]
         needed = kept.union(*(f.labels for f in operands))
-        operands.append(_product(pair, needed, place, dtype, max_bytes))
+        operands.append(_product(pair, needed, place, dtype, max_bytes, last=not operands))
     (result,) = operands
     return result.array, result.labels
 
@@ -100,7 +100,7 @@ def _cast(array: Any, dtype: Any) -> Any:
 
 
 def _product(
-    pair: Sequence[Factor], needed: set[Label], place: dict[Label, int], dtype: Any, max_bytes: int | None
+    pair: Sequence[Factor], needed: set[Label], place: dict[Label, int], dtype: Any, max_bytes: int | None, last: bool
 ) -> Factor:
     if len(pair) == 1:
         return _summed(pair[0], needed)
@@ -111,7 +111,7 @@ def _product(
     batch = [label for label in shared if label in needed]
     mine = [label for label in a.labels if label not in shared]
     theirs = [label for label in b.labels if label not in shared]
-    if summed and _turned(a.labels, b.labels, summed):  # matrices are multiplied as they lie in memory
+    if summed and (_first(theirs, place) < _first(mine, place) if last else _turned(a.labels, b.labels, summed)):
         a, b, mine, theirs = b, a, theirs, mine
     labels = (*batch, *mine, *theirs)
     if max_bytes is not None:
@@ -128,8 +128,14 @@ def _product(
     return Factor(lax.dot_general(a.array, b.array, numbers, precision=precision), labels, True, precision)
 
 
+def _first(labels: Sequence[Label], place: dict[Label, int]) -> int:
+    """The first place that one of the labels has in what is wanted."""
+    return min((place.get(label, len(place)) for label in labels), default=len(place))
+
+
 def _turned(a: Labels, b: Labels, summed: list[Label]) -> bool:
-    """Whether b·a contracts the last axis of the left and the first of the right factor, as far as possible."""
+    """Whether b·a, more than a·b, contracts the last axis of the left and the first of the right factor: matrices
+    are multiplied fastest as they lie in memory."""
 
     def good(left: Labels, right: Labels) -> int:
         return (left[-1] in summed) + (right[len(right) - 1] not in summed)

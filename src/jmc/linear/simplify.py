@@ -275,7 +275,8 @@ def _contracted_sum(
         part = Factor(array, tuple(own[label] for label in labels))
         total = part if total is None else _plus(total, part)
     assert total is not None
-    return total
+    order = [label for label in keep if label in total.labels]
+    return Factor(aligned(total.array, total.labels, order), tuple(order))
 
 
 def _plus(a: Factor, b: Factor) -> Factor:
@@ -305,20 +306,18 @@ def _taken_in(wide: Term, term: Term, dtype: Any) -> Term | None:
 
 
 def factored(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) -> tuple[Term, ...]:
-    """Σ common · rest as common · Σ rest, where Σ rest is smaller than what comes out: one large contraction, not many."""
+    """Σ common · rest as common · Σ rest, where Σ rest is smaller than what comes out: one contraction, not many."""
     result: list[Term] = []
     for group in _groups(terms):
-        common_factors = _common(group) if len(group) > 1 else []
-        if common_factors:
-            first = group[0]
-            inside = {label for factor in common_factors for label in factor.labels}
-            keep = list(dict.fromkeys([*_axis_labels(first), *inside]))
+        first = group[0]
+        if len(group) > 1:
+            shared = _common(group)
+            keep = list(dict.fromkeys([*_axis_labels(first), *(label for f in shared for label in f.labels)]))
+            rest = _rest_labels(group, shared, keep)
             size = math.prod(label.size for label in _axis_labels(first))
-            total = _rest_labels(group, common_factors, keep)
-            if total is not None and 2 * math.prod(label.size for label in total) <= size:
-                factor = _contracted_sum(group, keep, common_factors, dtype, max_bytes)
-                result.append(Term(1, (*common_factors, factor), first.out, first.in_))
-                continue
+            if rest is not None and 2 * math.prod(label.size for label in rest) <= size:
+                factor = _contracted_sum(group, keep, shared, dtype, max_bytes)
+                group = [Term(1, (*shared, factor), first.out, first.in_)]
         result += group
     return tuple(result)
 
