@@ -1,6 +1,6 @@
 """The Hessians of CUTEst: `jmc.hessian` against `jax.hessian`, in float64, on unconstrained and bounded problems.
 
-    python benchmarks/cutest.py --json FILE [--problems NAME …] [--largest 2000] [--limit 120]
+    python benchmarks/cutest.py --json FILE [--problems NAME …] [--largest 2000] [--limit 300]
 
 The problems are those of sif2jax (the dependency group `bench`). Each is compared where its own search starts and at a
 random point near by: the Hessian and its product with a vector, or the product alone where `jax.hessian` has no room.
@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="keep the results in this file, and go on from what it holds")
     parser.add_argument("--problems", nargs="+", metavar="NAME", help="run these, again if need be")
     parser.add_argument("--largest", type=int, default=2000, help="the most variables a problem may have")
-    parser.add_argument("--limit", type=float, default=120, help="seconds for each side of each problem")
+    parser.add_argument("--limit", type=float, default=300, help="seconds for each side of each problem")
     options = parser.parse_args()
     pin_process(threads=1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that takes the worker along

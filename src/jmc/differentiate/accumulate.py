@@ -99,7 +99,7 @@ def _backward(step: Step, arriving: Maps) -> Maps:
                 terms += products(J.terms, terms_of[j, k])
                 dtype = J.dtype
         shape, _ = _type(node)
-        found.append(LinearMap(limited(added(terms), dtype), shapes, shape, dtype) if terms else None)
+        found.append(LinearMap(limited(added(terms, dtype), dtype), shapes, shape, dtype) if terms else None)
     return found
 
 
@@ -154,11 +154,11 @@ def _ready(J: LinearMap | None, node: Node) -> LinearMap | None:
 
 
 def _sum(a: Any, b: LinearMap) -> LinearMap:
-    return LinearMap(limited(added((*a.terms, *b.terms)), a.dtype), a.out_shape, a.in_shape, a.dtype)
+    return LinearMap(limited(added((*a.terms, *b.terms), a.dtype), a.dtype), a.out_shape, a.in_shape, a.dtype)
 
 
 def _finished(terms: Sequence[Term], shape: Any, in_shape: Any, dtype: Any, out: Node) -> LinearMap:
-    kept = limited(added(terms), dtype)
+    kept = limited(added(terms, dtype), dtype)
     return LinearMap(_contracted(kept, dtype, out), shape, in_shape, dtype)
 
 

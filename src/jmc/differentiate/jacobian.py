@@ -13,7 +13,7 @@ from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.pins import check_pins
 from jmc.differentiate.program import Program, Traceable, array
 from jmc.linear.linear_map import LinearMap
-from jmc.linear.simplify import absorbed
+from jmc.linear.simplify import finished
 from jmc.linear.term import identity
 
 
@@ -140,7 +140,7 @@ def jacobians(program: Program) -> list[list[LinearMap]]:
         rows = _from_outputs(program)
     return [
         [
-            LinearMap(() if J is None else absorbed(J.terms, aval.dtype), aval.shape, leaf.shape, aval.dtype)
+            LinearMap(() if J is None else finished(J.terms, aval.dtype), aval.shape, leaf.shape, aval.dtype)
             for J, leaf in zip(row, program.leaves, strict=True)
         ]
         for aval, row in zip(program.out_avals, rows, strict=True)

@@ -1,11 +1,11 @@
 """The program of an equation's JVP: what an equation without a rule is walked as, if all in it has one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jax.extend.core import primitives as p
 
 from jmc.differentiate import indexing, shape, systems  # noqa: F401 - their rules register themselves
@@ -21,6 +21,14 @@ NONLINEAR = {*ELEMENTWISE, p.reduce_prod_p, p.reduce_max_p, p.reduce_min_p}
 REAL_LINEAR = {p.real_p, p.imag_p, p.conj_p}
 # The program is walked if it is short; long ones are associative scans and factorizations.
 WALKED = 64
+
+
+def as_function(eqn: JaxprEqn) -> Callable[..., Sequence[Any]]:
+    """The equation as a function of all its operands to a list of results; JAX differentiates some in no other way."""
+    ins, outs = [Var(atom.aval) for atom in eqn.invars], [Var(var.aval) for var in eqn.outvars]
+    info = jax.make_jaxpr(lambda: None)().jaxpr.debug_info
+    alone = Jaxpr([], ins, outs, [eqn.replace(invars=ins, outvars=outs)], eqn.effects, info)
+    return jaxpr_as_fun(ClosedJaxpr(alone, []))
 
 
 def jvp_program(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]] | None:
@@ -46,10 +54,8 @@ def jvp_program(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]]
     avals = [atom.aval for atom in eqn.invars]
     try:
         closed = jax.make_jaxpr(f)(*avals, *(avals[k] for k in moving))
-    except TypeError as error:
-        if "forward-mode" in str(error) or "custom_vjp" in str(error):
-            return None
-        raise
+    except TypeError:
+        return None  # no forward mode, or none by its primitive alone
     moved = [False] * len(avals) + [True] * len(moving)
     return (closed, list(active)) if walkable(closed.jaxpr, moved) else None
 

@@ -1,5 +1,6 @@
 """What is known of values that do not depend on the argument: views, constants, integers that count along an axis."""
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -21,15 +22,77 @@ def inexact(aval: Any) -> bool:
 def integer(v: Value | None) -> int | None:
     """The value as a number, if it is known while tracing."""
     array = None if v is None else v.array
-    return int(array) if isinstance(array, (int, bool, np.integer, np.ndarray, np.bool_)) else None
+    if isinstance(array, np.ndarray) and array.shape == ():
+        array = array[()]
+    return int(array) if isinstance(array, (int, np.integer, np.bool_)) else None
 
 
 def evaluated(eqn: JaxprEqn, values: Sequence[Value]) -> list[Value]:
     """The results of an equation; what only repeats or transposes an array stays a view of it."""
+    if (indices := _integers(eqn, values)) is not None:
+        return [value(indices, computed=False)]
     found = eqn.primitive.bind(*[v.array for v in values], **eqn.primitive.get_bind_params(eqn.params))
-    arrays = found if eqn.primitive.multiple_results else [found]
+    arrays = list(found) if eqn.primitive.multiple_results else [found]
     view = _known_value(eqn, values, arrays[0]) if len(arrays) == 1 else None
     return [view or value(array) for array in arrays]
+
+
+# Integer arithmetic of indices, as NumPy has it.
+_NUMPY = {
+    p.add_p: np.add,
+    p.sub_p: np.subtract,
+    p.mul_p: np.multiply,
+    p.neg_p: np.negative,
+    p.max_p: np.maximum,
+    p.min_p: np.minimum,
+    p.lt_p: np.less,
+    p.le_p: np.less_equal,
+    p.gt_p: np.greater,
+    p.ge_p: np.greater_equal,
+    p.eq_p: np.equal,
+    p.ne_p: np.not_equal,
+    p.and_p: np.bitwise_and,
+    p.or_p: np.bitwise_or,
+    p.copy_p: np.asarray,
+    p.stop_gradient_p: np.asarray,
+}
+# Larger arrays of integers are left to the compiler.
+_MOST_INTEGERS = 2**16
+
+
+def _integers(eqn: JaxprEqn, values: Sequence[Value]) -> np.ndarray | None:
+    """The result while tracing, if it holds integers that are known: indices of slices, reads and writes."""
+    (out, *more), params = eqn.outvars, eqn.params
+    aval: Any = out.aval
+    if more or inexact(aval) or not hasattr(aval, "shape") or math.prod(aval.shape) > _MOST_INTEGERS:
+        return None
+    arrays = [v.array for v in values]
+    if not all(isinstance(a, (bool, int, np.generic, np.ndarray)) for a in arrays):
+        return None
+    if aval.dtype not in (np.dtype(bool), np.dtype("int32"), np.dtype("int64")):
+        return None
+    found: Any = None
+    match eqn.primitive:
+        case p.iota_p if len(aval.shape) == 1:
+            found = np.arange(aval.shape[0])
+        case p.broadcast_in_dim_p:
+            shape = [1] * len(aval.shape)
+            for d, n in zip(params["broadcast_dimensions"], np.shape(arrays[0]), strict=True):
+                shape[d] = n
+            found = np.broadcast_to(np.reshape(arrays[0], shape), aval.shape)
+        case p.reshape_p if params["dimensions"] is None:
+            found = np.reshape(arrays[0], aval.shape)
+        case p.squeeze_p:
+            found = np.reshape(arrays[0], aval.shape)
+        case p.convert_element_type_p:
+            found = np.asarray(arrays[0])
+        case p.concatenate_p:
+            found = np.concatenate(arrays, params["dimension"])
+        case p.select_n_p if len(arrays) == 3 and np.asarray(arrays[0]).dtype == bool:
+            found = np.where(arrays[0], arrays[2], arrays[1])
+        case primitive if primitive in _NUMPY:
+            found = _NUMPY[primitive](*arrays)
+    return None if found is None else np.broadcast_to(found, aval.shape).astype(aval.dtype)
 
 
 def _known_value(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | None:
@@ -51,7 +114,8 @@ def _known_value(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | 
     if primitive is p.stop_gradient_p:  # not the array itself, which may move in an outer derivative
         return value(array, source.computed)
     if primitive is p.convert_element_type_p and (source.place or source.delta):
-        return value(array)._replace(place=source.place, delta=source.delta)
+        wide = eqn.outvars[0].aval.dtype.itemsize >= 4  # narrower types do not hold every position
+        return value(array)._replace(place=source.place if wide else None, delta=source.delta)
     if len(values) == 2:
         one, other = values
         if (

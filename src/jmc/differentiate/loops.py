@@ -17,13 +17,16 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
     params = eqn.params
     inner, length = params["jaxpr"], params["length"]
     jaxpr, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", [])
-    n_consts, n_carry = params["num_consts"], params["num_carry"]
+    # what has an axis more outside is scanned or stacked; the carries are what else comes out
+    n_xs = sum(atom.aval.ndim > var.aval.ndim for atom, var in zip(eqn.invars, jaxpr.invars, strict=True))
+    n_ys = sum(var.aval.ndim > atom.aval.ndim for var, atom in zip(eqn.outvars, jaxpr.outvars, strict=True))
+    n_carry = len(eqn.outvars) - n_ys
+    n_consts = len(operands) - n_carry - n_xs
     fixed, carry, xs = (
         operands[:n_consts],
         list(operands[n_consts : n_consts + n_carry]),
         operands[n_consts + n_carry :],
     )
-    n_ys = len(eqn.outvars) - n_carry
     collected: list[list[Any]] = [[None] * length for _ in range(n_ys)]
     for i in reversed(range(length)) if params["reverse"] else range(length):
         outs = tape.walk(jaxpr, consts, [*fixed, *carry, *(_taken(tape, x, i) for x in xs)], line)

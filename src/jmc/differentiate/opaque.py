@@ -104,7 +104,7 @@ class Opaque:
     def _works(self, attempt: Callable[[], Any]) -> Exception | None:
         try:
             attempt()
-        except (TypeError, ValueError, NotImplementedError) as error:
+        except (TypeError, ValueError, NotImplementedError, AssertionError) as error:
             return error
         return None
 

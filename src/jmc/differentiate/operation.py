@@ -49,9 +49,8 @@ def value(array: Any, computed: bool = True) -> Value:
 
 def literal(number: Any) -> Value:
     """A literal of the program; a scalar of moderate size is known as a number."""
-    plain_number = number
     if np.ndim(number) == 0 and isinstance(number, (int, float, complex, np.generic, np.ndarray)):
-        plain_number = number.item() if hasattr(number, "item") else number
+        plain_number = np.asarray(number).item()
         if isinstance(plain_number, (int, float, complex)) and not isinstance(plain_number, bool):
             # larger ones stay arrays, so that they are multiplied in the order in which the function does
             moderate = plain_number == 0 or 2.0**-20 <= abs(plain_number) <= 2.0**20
@@ -62,6 +61,7 @@ def literal(number: Any) -> Value:
 class Operation(NamedTuple):
     """An equation: how to apply it, its parameters, its operands' values and shapes, and the shapes of its results."""
 
+    primitive: Primitive
     bind: Callable[..., Any]
 
     params: dict[str, Any]
@@ -79,7 +79,7 @@ class Operation(NamedTuple):
         labels = fresh(self.out_shapes[0])
         delta = self.values[i].delta
         if delta is not None and np.shape(self.values[i].array) == tuple(self.out_shapes[0]):
-            both = unified(self.scaled(k, labels), [tuple(_along(place, labels) for place in delta)])
+            both = unified(self.scaled(k, labels), [(_along(delta[0], labels), _along(delta[1], labels))])
             return [] if both is None else [both]
         return [self.scaled(k, labels, *self.weight(i, labels))]
 

@@ -18,7 +18,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jax.extend.core import primitives as p
 
 from jmc.catalogue import marker
-from jmc.differentiate.jvp import NESTED, NONLINEAR, REAL_LINEAR, jvp_program
+from jmc.differentiate.jvp import NESTED, NONLINEAR, REAL_LINEAR, as_function, jvp_program
 from jmc.differentiate.known import evaluated, inexact, integer
 from jmc.differentiate.opaque import Opaque, Pointwise
 from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, Value, literal, value
@@ -149,6 +149,7 @@ class Tape:
             return None
         outs = _results(eqn, operands)
         op = Operation(
+            eqn.primitive,
             functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
             eqn.params,
             [_value(node) for node in operands],
@@ -209,14 +210,13 @@ class Tape:
         ]
         outs = _results(eqn, operands)
         differentiable = [j for j, var in enumerate(eqn.outvars) if inexact(var.aval)]
-        params = eqn.primitive.get_bind_params(eqn.params)
+        apply = as_function(eqn)
 
         def f(*moved: Any) -> list[Any]:
             filled = list(arrays)
             for k, array in zip(moving, moved, strict=True):
                 filled[k] = array
-            found = eqn.primitive.bind(*filled, **params)
-            found = found if eqn.primitive.multiple_results else [found]
+            found = apply(*filled)
             return [found[j] for j in differentiable]
 
         function = Opaque(

@@ -135,7 +135,8 @@ def _first(labels: Sequence[Label], place: dict[Label, int]) -> int:
 
 def _turned(a: Labels, b: Labels, summed: list[Label]) -> bool:
     """Whether b·a, more than a·b, contracts the last axis of the left and the first of the right factor: matrices
-    are multiplied fastest as they lie in memory."""
+    are multiplied fastest as they lie in memory.
+    """
 
     def good(left: Labels, right: Labels) -> int:
         return (left[-1] in summed) + (right[len(right) - 1] not in summed)

@@ -1,7 +1,6 @@
 """`LinearMap`: a Jacobian as a sum of einsums, with the operations that keep it one."""
 
 import math
-import numbers
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -149,8 +148,9 @@ class LinearMap:
         if self.in_shape != other.out_shape:
             raise ValueError(f"`other` must have out_shape {self.in_shape}, but got {other.out_shape}")
         products = [compose(a, b) for a in self.terms for b in other.terms]
-        terms = added(tidy(product) for product in products if product is not None)
-        return LinearMap(terms, self.out_shape, other.in_shape, _wider(self.dtype, other.dtype))
+        dtype = _wider(self.dtype, other.dtype)
+        terms = added((tidy(product) for product in products if product is not None), dtype)
+        return LinearMap(terms, self.out_shape, other.in_shape, dtype)
 
     def __rmatmul__(self, other: Any) -> jax.Array:
         return self.vm(other)
@@ -166,7 +166,7 @@ class LinearMap:
         self._check()
         other._check()
         dtype = _wider(self.dtype, other.dtype)
-        return LinearMap(added((*self.terms, *other.terms)), self.out_shape, self.in_shape, dtype)
+        return LinearMap(added((*self.terms, *other.terms), dtype), self.out_shape, self.in_shape, dtype)
 
     def __neg__(self) -> "LinearMap":
         return self * -1
@@ -176,7 +176,7 @@ class LinearMap:
 
     def __mul__(self, scalar: Any) -> "LinearMap":
         self._check()
-        if isinstance(scalar, numbers.Number):
+        if isinstance(scalar, (int, float, complex)):
             terms = [Term(t.coefficient * scalar, t.factors, t.out, t.in_) for t in self.terms if scalar]
             return LinearMap(terms, self.out_shape, self.in_shape, self.dtype)
         array = jnp.asarray(scalar)

@@ -33,6 +33,7 @@ def mv(J: Any, v: Any) -> Any:
 
 def vm(J: Any, u: Any) -> Any:
     """uᵀ J: the cotangent of each argument, summed over the outputs; ``u`` is nested as the outputs are."""
+    _leaves(J)
     tree = jax.tree.structure(u)
     inner = [
         jax.tree.map(lambda leaf, part=part: leaf.vm(part), sub, is_leaf=_is_map) for sub, part in _split(J, u, tree)
@@ -77,6 +78,7 @@ def _split(J: Any, u: Any, tree: Any) -> list[tuple[Any, Any]]:
 
 
 def _over_outputs(J: Any, v: Any, apply: Any) -> Any:
+    _leaves(J)
     parts = jax.tree.leaves(v)
     tree = jax.tree.structure(v)
 
@@ -84,10 +86,8 @@ def _over_outputs(J: Any, v: Any, apply: Any) -> Any:
         """Whether this is the nest over the arguments: it has the structure of ``v``."""
         return jax.tree.structure(node, is_leaf=_is_map) == tree
 
-    if any(map(_is_map, jax.tree.leaves(J, is_leaf=lambda node: ends(node) or _is_map(node)))) and not _is_map(J):
-        own = jax.tree.leaves(J, is_leaf=lambda node: ends(node) or _is_map(node))
-        if any(_is_map(leaf) and not ends(leaf) for leaf in own):
-            raise ValueError(f"`v` must be nested as the arguments of `J` are, but got {tree}")
+    if any(not ends(node) for node in jax.tree.leaves(J, is_leaf=lambda node: ends(node) or _is_map(node))):
+        raise ValueError(f"`v` must be nested as the arguments of `J` are, but got {tree}")
 
     def total(node: Any) -> Any:
         leaves = jax.tree.leaves(node, is_leaf=_is_map)

@@ -1,5 +1,6 @@
 """Fewer factors in a term, and fewer terms in a sum, wherever that stores fewer numbers or costs next to nothing."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -64,7 +65,7 @@ def _cheap_sums(factors: list[Factor], on_axes: set[Label]) -> list[Factor]:
     return factors
 
 
-def added(terms: Iterable[Term]) -> tuple[Term, ...]:
+def added(terms: Iterable[Term], dtype: Any) -> tuple[Term, ...]:
     """The sum with equal terms counted, and terms that differ in their factors on the same labels made one."""
     groups: dict[tuple[Any, ...], list[Term]] = {}
     for term in terms:
@@ -72,7 +73,7 @@ def added(terms: Iterable[Term]) -> tuple[Term, ...]:
             continue
         result = groups.setdefault(signature(term), [])
         for k, other in enumerate(result):
-            both = _one(other, term)
+            both = _one(other, term, dtype)
             if both is not None:
                 result.pop(k) if both.coefficient == 0 else result.__setitem__(k, both)
                 break
@@ -121,7 +122,7 @@ def _gathered(group: Sequence[Term], points: Sequence[int], dtype: Any) -> Term:
     return Term(1, (Factor(total, (*along, *labels)),), tuple(axes[:rank]), tuple(axes[rank:]))
 
 
-def _one(a: Term, b: Term) -> Term | None:
+def _one(a: Term, b: Term, dtype: Any) -> Term | None:
     """a + b as one term, if that takes no more numbers."""
     names = corresponding(a, b)
     if names is None:
@@ -140,26 +141,26 @@ def _one(a: Term, b: Term) -> Term | None:
     # sizes do not decide, so that structure is the same for small arrays
     if not any(f.computed and set(f.labels) >= set(labels) for f in (*alone_a, *alone_b)):
         return None
-    x, y = _weighted(a.coefficient, alone_a, labels), _weighted(b.coefficient, alone_b, labels)
-    if x is None or y is None:
-        return None
+    x, y = _weighted(a.coefficient, alone_a, labels, dtype), _weighted(b.coefficient, alone_b, labels, dtype)
     if alone_a and alone_b:
         x, y = common(x, y)
     total = jnp.broadcast_to(x + y, [label.size for label in labels])
     return tidy(Term(1, (*common_factors, Factor(total, labels)), a.out, a.in_))
 
 
-def _weighted(coefficient: Any, factors: Sequence[Factor], labels: tuple[Label, ...]) -> Any:
+def _weighted(coefficient: Any, factors: Sequence[Factor], labels: tuple[Label, ...], dtype: Any) -> Any:
     if not factors:
         return coefficient
-    product = factors[0]
-    array = aligned(product.array, product.labels, labels)
-    for factor in factors[1:]:
-        x, y = common(array, aligned(factor.array, factor.labels, labels))
-        array = x & y if x.dtype == bool else x * y
-    if array.dtype == bool:
-        return None  # zeros and ones have no type in which to add them
+    arrays = [aligned(f.array, f.labels, labels) for f in factors]
+    array = functools.reduce(_times, [array.astype(dtype) if array.dtype == bool else array for array in arrays])
+    if isinstance(coefficient, complex):
+        array = array.astype(dtype)
     return array if coefficient == 1 else coefficient * array
+
+
+def _times(x: Any, y: Any) -> Any:
+    x, y = common(x, y)
+    return x * y
 
 
 def corresponding(a: Term, b: Term) -> dict[Label, Label] | None:
@@ -249,7 +250,7 @@ def _axis_labels(term: Term) -> list[Label]:
     return list(dict.fromkeys(label for axis in term.axes for label, _ in axis.strides))
 
 
-def _collapsed(group: Sequence[Term], dtype: Any, max_bytes: int | None) -> Term:
+def _collapsed(group: Sequence[Term], dtype: Any, max_bytes: int | None = None) -> Term:
     """The sum of terms with the same axes as one with one factor."""
     first = group[0]
     if len(group) == 1 and len(first.factors) <= 1:
@@ -349,7 +350,20 @@ def _rest_labels(group: Sequence[Term], common_factors: Sequence[Factor], keep: 
     return labels
 
 
-def absorbed(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
+def finished(terms: Sequence[Term], dtype: Any) -> tuple[Term, ...]:
+    """Terms to hand out: contracted where that stores fewer numbers, and taken in by a factor on all axes."""
+    return _absorbed(tuple(_shrunk(term, dtype) for term in terms), dtype)
+
+
+def _shrunk(term: Term, dtype: Any) -> Term:
+    labels = _axis_labels(term)
+    stored = sum(itemsize(f) for f in term.factors if f.computed)
+    if stored <= math.prod(label.size for label in labels) or all(m in labels for f in term.factors for m in f.labels):
+        return term
+    return _collapsed([term], dtype)
+
+
+def _absorbed(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
     """The same sum, where a computed factor on all axes takes in the terms of one factor or none: nothing is lost."""
     for k, wide in enumerate(terms):
         if len(terms) > 1 and len(wide.factors) == 1 and wide.factors[0].computed and _on_all_axes(wide):
@@ -368,7 +382,7 @@ def _on_all_axes(term: Term) -> bool:
 
 def settled(terms: Sequence[Term], dtype: Any, size: int = 0) -> tuple[Term, ...]:
     """Each term with its summed labels contracted, where the result is no larger than its factors or ``size``."""
-    return added(_settled(term, dtype, size) for term in terms)
+    return added((_settled(term, dtype, size) for term in terms), dtype)
 
 
 def _settled(term: Term, dtype: Any, size: int) -> Term:
