@@ -7,12 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jmc.differentiate.node import Node, Step
 from jmc.differentiate.opaque import Pointwise
-from jmc.differentiate.tape import Node, Step, Tape
+from jmc.differentiate.tape import Tape
+from jmc.linear.collapse import collapsed, points_gathered, settled
 from jmc.linear.contract import flops
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
 from jmc.linear.place import placed
-from jmc.linear.simplify import added, collapsed, points_gathered, settled, tidy
+from jmc.linear.simplify import added, tidy
 from jmc.linear.term import Term, row
 from jmc.linear.unify import compose
 

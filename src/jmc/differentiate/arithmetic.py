@@ -103,12 +103,10 @@ def _cumsum(op, k):
 @linear(p.dot_general_p)
 def _dot_general(op, k):
     contracted, batch = op.params["dimension_numbers"]
-    names = [[None] * len(shape) for shape in op.in_shapes]
+    names = [fresh(shape) for shape in op.in_shapes]
     for pairs in (contracted, batch):
         for i, j in zip(*pairs, strict=True):
-            names[0][i] = names[1][j] = Label(op.in_shapes[0][i])
-    for shape, own in zip(op.in_shapes, names, strict=True):
-        own[:] = [Label(n) if label is None else label for n, label in zip(shape, own, strict=True)]
+            names[1][j] = names[0][i]
     free = [
         [label for d, label in enumerate(own) if d not in (*c, *b)]
         for own, c, b in zip(names, contracted, batch, strict=True)
@@ -205,9 +203,10 @@ def _reduction(op, k):
 
 
 _NAMES = (
-    "abs acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma erf erf_inv erfc "
-    "exp exp2 expm1 floor igamma igammac integer_pow is_finite lgamma log log1p logistic max min nextafter polygamma pow "
-    "random_gamma_grad regularized_incomplete_beta rem round rsqrt sign sin sinh sqrt square tan tanh zeta"
+    "abs acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma erf erf_inv "
+    "erfc exp exp2 expm1 floor igamma igammac integer_pow is_finite lgamma log log1p logistic max min nextafter "
+    "polygamma pow random_gamma_grad regularized_incomplete_beta rem round rsqrt sign sin sinh sqrt square tan tanh "
+    "zeta"
 )
 ELEMENTWISE = {primitive for name in _NAMES.split() if (primitive := getattr(p, f"{name}_p", None)) is not None}
 

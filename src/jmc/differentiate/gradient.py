@@ -1,4 +1,4 @@
-"""`grad` and `value_and_grad`, with JAX's signatures, from the closed forms: one row of ones, contracted from the left."""
+"""`grad` and `value_and_grad`, with JAX's signatures, from the closed forms: a row of ones, pulled back."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rules for reading and writing at indices that do not depend on the argument: positions are strides or index arrays."""
+"""Rules for reading and writing at indices that do not move: positions are strides, or index arrays."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +7,7 @@ from jax.extend.core import primitives as p
 
 from jmc.differentiate.operation import linear
 from jmc.linear.contract import aligned
+from jmc.linear.substitute import positions
 from jmc.linear.term import NOWHERE, Axis, Factor, Term, fresh, plain, plains
 
 
@@ -120,8 +121,6 @@ def _distinct(axes):
 
 
 def _positions(axis, labels):
-    from jmc.linear.substitute import positions
-
     where, own = positions(axis)
     return jnp.broadcast_to(aligned(jnp.asarray(where, "int32"), own, labels), [label.size for label in labels])
 

@@ -12,8 +12,8 @@ from jmc.differentiate.gradient import as_gradient
 from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.pins import check_pins
 from jmc.differentiate.program import Program, Traceable, array
+from jmc.linear.collapse import finished
 from jmc.linear.linear_map import LinearMap
-from jmc.linear.simplify import finished
 from jmc.linear.term import identity
 
 

@@ -25,7 +25,8 @@ WALKED = 64
 
 def as_function(eqn: JaxprEqn) -> Callable[..., Sequence[Any]]:
     """The equation as a function of all its operands to a list of results; JAX differentiates some in no other way."""
-    ins, outs = [Var(atom.aval) for atom in eqn.invars], [Var(var.aval) for var in eqn.outvars]
+    ins: list[Any] = [Var(atom.aval) for atom in eqn.invars]
+    outs = [Var(var.aval) for var in eqn.outvars]
     info = jax.make_jaxpr(lambda: None)().jaxpr.debug_info
     alone = Jaxpr([], ins, outs, [eqn.replace(invars=ins, outvars=outs)], eqn.effects, info)
     return jaxpr_as_fun(ClosedJaxpr(alone, []))

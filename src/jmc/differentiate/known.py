@@ -114,7 +114,7 @@ def _known_value(eqn: JaxprEqn, values: Sequence[Value], array: Any) -> Value | 
     if primitive is p.stop_gradient_p:  # not the array itself, which may move in an outer derivative
         return value(array, source.computed)
     if primitive is p.convert_element_type_p and (source.place or source.delta):
-        wide = eqn.outvars[0].aval.dtype.itemsize >= 4  # narrower types do not hold every position
+        wide = array.dtype.itemsize >= 4  # narrower types do not hold every position
         return value(array)._replace(place=source.place if wide else None, delta=source.delta)
     if len(values) == 2:
         one, other = values

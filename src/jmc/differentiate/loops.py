@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 
+from jmc.differentiate.node import Node
 from jmc.differentiate.operation import value
 from jmc.linear.term import Axis, Term, fresh, plains
 
@@ -18,8 +20,8 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
     inner, length = params["jaxpr"], params["length"]
     jaxpr, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", [])
     # what has an axis more outside is scanned or stacked; the carries are what else comes out
-    n_xs = sum(atom.aval.ndim > var.aval.ndim for atom, var in zip(eqn.invars, jaxpr.invars, strict=True))
-    n_ys = sum(var.aval.ndim > atom.aval.ndim for var, atom in zip(eqn.outvars, jaxpr.outvars, strict=True))
+    n_xs = sum(_rank(atom) > _rank(var) for atom, var in zip(eqn.invars, jaxpr.invars, strict=True))
+    n_ys = sum(_rank(var) > _rank(atom) for var, atom in zip(eqn.outvars, jaxpr.outvars, strict=True))
     n_carry = len(eqn.outvars) - n_ys
     n_consts = len(operands) - n_carry - n_xs
     fixed, carry, xs = (
@@ -37,31 +39,25 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
     return [*carry, *stacked]
 
 
+def _rank(atom: Any) -> int:
+    return len(atom.aval.shape)
+
+
 def _taken(tape: Any, x: Any, i: int) -> Any:
     """Row i of a scanned array."""
-    array = None if x.value is None else value(lax.index_in_dim(x.value.array, i, keepdims=False))
-    out = type(x)(array)
+    out = Node(None if x.value is None else value(lax.index_in_dim(x.value.array, i, keepdims=False)))
     if x.active:
-        shape = (x.aval or x.value.array).shape
+        shape = x.aval.shape
         labels = fresh(shape[1:])
-        out.active, out.aval = True, _row_aval(x, shape)
+        out.active, out.aval = True, jax.ShapeDtypeStruct(shape[1:], x.aval.dtype)
         tape.step([x], [out], {(0, 0): (Term(1, (), plains(labels), (Axis(shape[0], (), i), *plains(labels))),)})
     return out
 
 
-def _row_aval(x: Any, shape: tuple[int, ...]) -> Any:
-    import jax
-
-    dtype = (x.aval if x.aval is not None else x.value.array).dtype
-    return jax.ShapeDtypeStruct(shape[1:], dtype)
-
-
 def _stacked(tape: Any, rows: Sequence[Any], aval: Any) -> Any:
     """The rows as one array."""
-    from jmc.differentiate.tape import Node
-
     known = all(row.value is not None for row in rows)
-    arrays = [row.value.array for row in rows] if known else []
+    arrays = [row.value.array for row in rows if row.value is not None] if known else []
     array = jnp.stack([jnp.asarray(a, aval.dtype) for a in arrays]) if arrays else np.zeros(aval.shape, aval.dtype)
     out = Node(value(array) if known else None, aval=aval)
     if any(row.active for row in rows):

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives
 
+from jmc.linear.collapse import collapsed
 from jmc.linear.contract import check_size
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
-from jmc.linear.simplify import collapsed
 from jmc.linear.term import Factor, Term, dense, fresh, plains
 
 
@@ -121,14 +121,13 @@ class Opaque:
         """The cotangents of the operands."""
         if self.mode() == "forward":
             maps = self.local()
-            found = [
+            return [
                 sum(
                     LinearMap(maps[j, k], o.shape, np.shape(a), o.dtype).vm(u)
                     for j, (o, u) in enumerate(zip(self.outs, cotangents, strict=True))
                 )
                 for k, a in enumerate(self.args)
             ]
-            return found
         return self._pull(self.args, cotangents)
 
     def local(self) -> dict[tuple[int, int], tuple[Term, ...]]:

@@ -4,6 +4,7 @@ A rule says, for a primitive that is linear in its operand k, the operand's Jaco
 primitive for everything: the same terms give Jacobians, and contracted with a cotangent, gradients.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -86,6 +87,19 @@ class Operation(NamedTuple):
     def weight(self, i: int, labels: Sequence[Label]) -> tuple[float | complex, tuple[Factor, ...]]:
         """Operand i as a coefficient and factors on ``labels``, one for each axis of the (broadcast) operand."""
         return weight(self.values[i], labels)
+
+
+def operation(eqn: Any, values: Sequence[Value]) -> Operation:
+    """The equation ``eqn`` at these values of its operands."""
+    return Operation(
+        eqn.primitive,
+        functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
+        eqn.params,
+        values,
+        [atom.aval.shape for atom in eqn.invars],
+        [var.aval.shape for var in eqn.outvars],
+        eqn.outvars[0].aval.dtype,
+    )
 
 
 def weight(v: Value, labels: Sequence[Label]) -> tuple[float | complex, tuple[Factor, ...]]:

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jmc.differentiate.node import Node
 from jmc.differentiate.operation import value
-from jmc.differentiate.tape import Node, Tape
+from jmc.differentiate.tape import Tape
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import numpy as np
 
 from jmc.catalogue import marker
 from jmc.catalogue.rule import Rule
+from jmc.differentiate.node import Node
 from jmc.differentiate.opaque import Opaque
-from jmc.linear.term import Factor, Term, fresh, plains, row
+from jmc.linear.linear_map import LinearMap
+from jmc.linear.term import Factor, Term, fresh, identity, plains, row
 
 Terms = tuple[Term, ...]
 
@@ -44,11 +46,9 @@ def rule_terms(
 
 def linear_terms(f: Any, like: Any) -> Terms | None:
     """The terms of a function that is linear in its one array argument; None if that cannot be seen."""
-    from jmc.differentiate.accumulate import forward
+    from jmc.differentiate.accumulate import forward  # which reads tapes, and a tape reads rules
     from jmc.differentiate.jvp import walkable
-    from jmc.differentiate.tape import Node, Tape
-    from jmc.linear.linear_map import LinearMap
-    from jmc.linear.term import identity
+    from jmc.differentiate.tape import Tape
 
     closed = jax.make_jaxpr(f)(jax.ShapeDtypeStruct(np.shape(like), like.dtype))
     if not walkable(closed.jaxpr, [True]):

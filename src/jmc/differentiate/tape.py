@@ -5,9 +5,7 @@ nested program (walked in place), a rule of the catalogue, a linear primitive (`
 one, the program of its own JVP (walked in place), or opaque: a function whose Jacobian is swept.
 """
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,12 @@ from jax.extend.core import primitives as p
 from jmc.catalogue import marker
 from jmc.differentiate.jvp import NESTED, NONLINEAR, REAL_LINEAR, as_function, jvp_program
 from jmc.differentiate.known import evaluated, inexact, integer
+from jmc.differentiate.loops import unrolled
+from jmc.differentiate.node import Node, Step
 from jmc.differentiate.opaque import Opaque, Pointwise
-from jmc.differentiate.operation import LINEAR, SEVERAL, Operation, Value, literal, value
+from jmc.differentiate.operation import LINEAR, SEVERAL, Value, literal, operation, value
 from jmc.linear.contract import TooLarge
-from jmc.linear.term import Term
+from jmc.linear.term import Term, identity
 
 # A scan of few equations in all is walked step by step.
 UNROLLED = 256
@@ -35,28 +35,6 @@ source_info_util.register_exclusion(str(Path(__file__).parents[1]))
 
 class NotDifferentiable(NotImplementedError):  # noqa: N818 - it reads as what it says, as StopIteration does
     """The function applies, to what is differentiated, an operation that has no derivative rule."""
-
-
-@dataclass(eq=False)
-class Node:
-    """A value of the program: its array, and whether it depends on the argument (``active``)."""
-
-    value: Value | None
-    active: bool = False
-    uses: int = 0
-    aval: Any = None
-
-
-@dataclass(eq=False)
-class Step:
-    """How results move with operands: ``terms[result][operand]``, or an opaque function."""
-
-    ins: list[Node]
-    outs: list[Node]
-    terms: dict[tuple[int, int], tuple[Term, ...]] = field(default_factory=dict)
-    opaque: Any = None
-    name: str = ""
-    line: str = ""
 
 
 class Tape:
@@ -122,7 +100,7 @@ class Tape:
     def _by_rule(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node] | None:
         if eqn.primitive is not marker.primitive:
             return None
-        from jmc.differentiate.rules import rule_terms
+        from jmc.differentiate.rules import rule_terms  # a rule's vjp is itself a program to walk
 
         (out,) = _constant(eqn, operands)
         assert out.value is not None
@@ -148,17 +126,9 @@ class Tape:
         if not (several or rule or real_linear) or (by_slope and not (_holomorphic(eqn) and _known(operands))):
             return None
         outs = _results(eqn, operands)
-        op = Operation(
-            eqn.primitive,
-            functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
-            eqn.params,
-            [_value(node) for node in operands],
-            [atom.aval.shape for atom in eqn.invars],
-            [var.aval.shape for var in eqn.outvars],
-            eqn.outvars[0].aval.dtype,
-        )
+        op = operation(eqn, [_value(node) for node in operands])
         if real_linear:
-            self.step(operands, [_active(outs[0])], opaque=Pointwise(op.bind, eqn.outvars[0].aval.dtype))
+            self.step(operands, [_active(outs[0])], opaque=Pointwise(op.bind, op.dtype))
             return outs
         terms: dict[tuple[int, int], list[Term]] = {}
         for k in moving:
@@ -166,7 +136,7 @@ class Tape:
                 for j, term in several(op, k):
                     terms.setdefault((j, k), []).append(term)
                 continue
-            found = rule(op, k)
+            found = rule(op, k) if rule else None
             if found is None:
                 return None
             terms[0, k] = list(found)
@@ -205,7 +175,7 @@ class Tape:
     def _opaque(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node]:
         # in the program of a JVP it is linear in the tangents, so that its Jacobian is the same everywhere
         arrays = [
-            jnp.zeros(atom.aval.shape, atom.aval.dtype) if node.value is None else node.value.array
+            _zeros(atom.aval) if node.value is None else node.value.array
             for node, atom in zip(operands, eqn.invars, strict=True)
         ]
         outs = _results(eqn, operands)
@@ -231,8 +201,6 @@ class Tape:
         return outs
 
     def _unrolled(self, eqn: JaxprEqn, operands: list[Node], line: str) -> Sequence[Node]:
-        from jmc.differentiate.loops import unrolled
-
         return unrolled(self, eqn, operands, line)
 
 
@@ -254,10 +222,12 @@ CORE = {p.cholesky_p: 2, p.lu_p: 2, p.qr_p: 2, p.svd_p: 2, p.eigh_p: 2, p.triang
 
 def identity_step(tape: Tape, before: Node, after: Node, aval: Any) -> None:
     """``after`` moves as ``before`` does."""
-    from jmc.linear.term import identity
-
     after.aval = aval
     tape.step([before], [_active(after)], {(0, 0): (identity(aval.shape),)})
+
+
+def _zeros(aval: Any) -> jax.Array:
+    return jnp.zeros(aval.shape, aval.dtype)
 
 
 def _active(node: Node) -> Node:

@@ -25,7 +25,8 @@ def check_size(shape: Sequence[int], dtype: Any, max_bytes: int, what: str) -> N
     needed = math.prod(shape) * jnp.dtype(dtype).itemsize
     if needed > max_bytes:
         raise TooLarge(
-            f"{what} of shape {tuple(shape)} would need {_readable(needed)}, but `max_bytes` allows {_readable(max_bytes)}"
+            f"{what} of shape {tuple(shape)} would need {_readable(needed)}, "
+            f"but `max_bytes` allows {_readable(max_bytes)}"
         )
 
 

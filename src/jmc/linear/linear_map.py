@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmc.linear import structure
+from jmc.linear.collapse import factored, settled
 from jmc.linear.contract import check_size, flops
 from jmc.linear.packing import pack, unpack
 from jmc.linear.place import placed, total
-from jmc.linear.simplify import added, factored, settled, tidy
+from jmc.linear.simplify import added, tidy
 from jmc.linear.term import Factor, Term, copied, dense, itemsize, row
 from jmc.linear.unify import compose, unified
 
@@ -135,7 +136,7 @@ class LinearMap:
     # to maps
 
     @property
-    def T(self) -> "LinearMap":
+    def T(self) -> "LinearMap":  # noqa: N802 - the name that arrays have for it
         """The transpose, from ``out_shape`` to ``in_shape`` (no conjugate)."""
         return LinearMap([term.T for term in self.terms], self.in_shape, self.out_shape, self.dtype)
 
@@ -240,8 +241,8 @@ class LinearMap:
             for factor in term.factors:
                 if np.ndim(factor.array) != len(factor.labels):
                     raise ValueError(
-                        "this LinearMap went through `vmap`, so that its factors have an axis more than its labels say; "
-                        "use it inside the mapped function, or take the Jacobian of the mapped function instead"
+                        "this LinearMap went through `vmap`: its factors have an axis more than its labels say; use it "
+                        "inside the mapped function, or take the Jacobian of the mapped function instead"
                     )
 
     def _square(self, what: str) -> None:

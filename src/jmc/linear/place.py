@@ -112,7 +112,7 @@ def _masked(factor: Factor, axes: Sequence[Axis], carriers: list[int], carried: 
             continue
         here = lax.broadcasted_iota(np.int32, [n if i == d else 1 for i, n in enumerate(full)], d)
         if label is not None:
-            masks.append(here == _coordinate(label, place[label], axes[carried[label]], full))
+            masks.append(here == _coordinate(place[label], axes[carried[label]], full))
         else:
             masks.append(here == _position(axes[k], place, carried, axes, full))
     if weight != 1:
@@ -142,7 +142,7 @@ def _embedded(array: Any, d: int, axis: Axis) -> Any:
     return lax.pad(array, jnp.zeros((), array.dtype), config)
 
 
-def _coordinate(label: Label, d: int, carrier: Axis, full: Sequence[int]) -> Any:
+def _coordinate(d: int, carrier: Axis, full: Sequence[int]) -> Any:
     """The value of a label along the dimension ``d`` that carries it."""
     here = lax.broadcasted_iota(np.int32, [n if i == d else 1 for i, n in enumerate(full)], d)
     if carrier.radix is not None:
@@ -160,7 +160,7 @@ def _position(axis: Axis, place: dict[Label, int], carried: dict[Label, int], ax
         return lax.expand_dims(spread(where, own, order), dims)
     total: Any = np.int32(axis.offset)
     for label, stride in axis.strides:
-        total = total + np.int32(stride) * _coordinate(label, place[label], axes[carried[label]], full)
+        total = total + np.int32(stride) * _coordinate(place[label], axes[carried[label]], full)
     return total
 
 

@@ -44,7 +44,7 @@ class Axis(NamedTuple):
     size: int
     strides: tuple[tuple[Label, int], ...]
     offset: int = 0
-    index: jax.Array | None = None
+    index: jax.Array | None = None  # pyright: ignore[reportIncompatibleMethodOverride] - what tuple.index finds is of no use here
 
     @property
     def labels(self) -> list[Label]:
@@ -120,7 +120,7 @@ class Term:
         return found
 
     @property
-    def T(self) -> "Term":
+    def T(self) -> "Term":  # noqa: N802 - the name that arrays have for it
         """The transpose: input and output change places."""
         return replace(self, out=self.in_, in_=self.out)
 

@@ -6,6 +6,7 @@ factors (a slice, a reshape or a gather of the array) and in the other axes (ari
 neither side can be solved for its labels the equation itself becomes a factor of zeros and ones.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -250,9 +251,9 @@ def _refinement(one: Axis, other: Axis) -> list[tuple[Label, Axis]] | None:
         [math.prod(label.size for label in labels[k:]) for k in range(len(labels) + 1)] for labels in (mine, theirs)
     ]
     cuts = sorted({*ends[0], *ends[1]}, reverse=True)
-    if any(high % low for high, low in zip(cuts, cuts[1:], strict=False)):
+    if any(high % low for high, low in itertools.pairwise(cuts)):
         return None
-    digits = [(Label(high // low), low) for high, low in zip(cuts, cuts[1:], strict=False)]
+    digits = [(Label(high // low), low) for high, low in itertools.pairwise(cuts)]
     found = []
     for labels, bounds in ((mine, ends[0]), (theirs, ends[1])):
         for label, high, low in zip(labels, bounds, bounds[1:], strict=False):
