@@ -92,6 +92,8 @@ def _scatter(op, k):
     """Updates go to operand[start(batch) + window]: added, put in place of what was there, or multiplied into it."""
     if k == 1:
         return []
+    if op.primitive is p.scatter_p and op.params["update_jaxpr"] is not None:
+        return None  # a function is applied there
     labels = fresh(op.in_shapes[0])
     diagonal = plains(labels)
     if op.primitive is p.scatter_mul_p:

@@ -57,7 +57,7 @@ def jacobian(
     returns a LinearMap gives one that can only be handed on.
 
     Args:
-        f: a function of pytrees of arrays that returns a pytree of real arrays.
+        f: a function of pytrees of arrays that returns a pytree of floating-point arrays.
         argnums: which positional arguments to differentiate.
         has_aux: whether ``f`` returns a pair ``(value, aux)``.
         holomorphic: differentiate a holomorphic function of complex arguments.

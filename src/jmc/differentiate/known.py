@@ -62,9 +62,9 @@ _MOST_INTEGERS = 2**16
 
 def _integers(eqn: JaxprEqn, values: Sequence[Value]) -> np.ndarray | None:
     """The result while tracing, if it holds integers that are known: indices of slices, reads and writes."""
-    (out, *more), params = eqn.outvars, eqn.params
-    aval: Any = out.aval
-    if more or inexact(aval) or not hasattr(aval, "shape") or math.prod(aval.shape) > _MOST_INTEGERS:
+    params = eqn.params
+    aval: Any = eqn.outvars[0].aval if len(eqn.outvars) == 1 else None
+    if not hasattr(aval, "shape") or inexact(aval) or math.prod(aval.shape) > _MOST_INTEGERS:
         return None
     arrays = [v.array for v in values]
     if not all(isinstance(a, (bool, int, np.generic, np.ndarray)) for a in arrays):

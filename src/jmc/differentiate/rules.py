@@ -1,5 +1,6 @@
 """The catalogue's rules as terms: an element-wise derivative is a diagonal, a vjp is walked and transposed."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,21 @@ def rule_terms(
             return Opaque(_with_vjp(rule, precision, args, out, moving), [args[k] for k in moving], mode="reverse")
         found[k] = tuple(term.T for term in terms)
     return found
+
+
+class ClosedForm:
+    """A rule's value in a gradient: cotangents go through its vjps as they are written."""
+
+    columns_only = False
+
+    def __init__(self, rule: Rule, precision: str | None, args: Sequence[Any], out: Any, moving: Sequence[int]):
+        self.outs = [out]
+        self.vjps = [marker.at(precision, functools.partial(rule.vjp, k)) for k in moving]
+        self.args = args
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the moving arguments."""
+        return [vjp(cotangents[0], self.outs[0], *self.args) for vjp in self.vjps]
 
 
 def linear_terms(f: Any, like: Any) -> Terms | None:

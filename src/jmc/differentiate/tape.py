@@ -100,13 +100,14 @@ class Tape:
     def _by_rule(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node] | None:
         if eqn.primitive is not marker.primitive:
             return None
-        from jmc.differentiate.rules import rule_terms  # a rule's vjp is itself a program to walk
+        from jmc.differentiate.rules import ClosedForm, rule_terms  # a rule's vjp is itself a program to walk
 
         (out,) = _constant(eqn, operands)
         assert out.value is not None
         arrays = [node.value.array for node in operands if node.value is not None]
-        found = rule_terms(eqn.params["rule"], eqn.params["precision"], arrays, out.value.array, moving)
-        if isinstance(found, Opaque):
+        form = ClosedForm if self.gradient else rule_terms
+        found = form(eqn.params["rule"], eqn.params["precision"], arrays, out.value.array, moving)
+        if not isinstance(found, dict):
             self.step([operands[k] for k in moving], [_active(out)], opaque=found)
         else:
             self.step(operands, [_active(out)], {(0, k): terms for k, terms in found.items()})
