@@ -1,9 +1,10 @@
-"""The README's table of figures, from the committed results: `python benchmarks/figures.py` prints it."""
+"""The README's tables of figures, from the committed results: `python benchmarks/figures.py` prints them."""
 
 import json
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "first_light.json"
+ENGINE = Path(__file__).parent / "results" / "engine.json"
 
 
 def table(record: dict) -> str:
@@ -18,5 +19,27 @@ def table(record: dict) -> str:
     return "\n".join(lines)
 
 
+def engine_table(record: dict) -> str:
+    """Markdown: per case its structure, and how many times the best AD mode and an expert's program take."""
+    lines = ["| case | structure | AD ÷ dense | AD ÷ structured | expert ÷ jmc |", "|---|---|---|---|---|"]
+    for case in record["cases"]:
+        rows = [row for row in record["table"] if row["case"] == case]
+        (structure,) = [row["measured"] for row in rows if row["what"] == "structure"]
+
+        def figure(*ends: str, start: str = "", rows: list = rows) -> str:
+            """The first of these lines, with its interval."""
+            for end in ends:
+                for row in rows:
+                    if row["what"].endswith(f"÷ {end}") and row["what"].startswith(start):
+                        return f"{row['measured']} {row['interval']}"
+            return ""
+
+        ours = ("computed", "row_norms", "row_gram", "structured")
+        against_ad = [row for row in rows if not row["what"].startswith(("expert", "trace", "eager"))]
+        cells = [figure("dense", rows=against_ad), figure(*ours, rows=against_ad), figure(*ours, start="expert")]
+        lines.append(f"| {case} | {structure.split(', ')[0]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    print(table(json.loads(RESULTS.read_text())))
+    print(table(json.loads(RESULTS.read_text())), engine_table(json.loads(ENGINE.read_text())), sep="\n\n")

@@ -36,6 +36,7 @@ def test_the_figures_are_those_of_the_results():
     figures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(figures)
     assert figures.table(json.loads(figures.RESULTS.read_text())) in README
+    assert figures.engine_table(json.loads(figures.ENGINE.read_text())) in README
 
 
 def test_its_links_lead_somewhere():
