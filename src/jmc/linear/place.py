@@ -14,10 +14,6 @@ from jmc.linear.substitute import positions, spread
 from jmc.linear.term import NOWHERE, Axis, Factor, Label, Term
 
 
-# A mask for windows of so many numbers is an array of its own.
-WINDOW = 16
-
-
 def placed(term: Term, axes: Sequence[Axis], dtype: Any, max_bytes: int | None = None) -> Any:
     """The array over ``axes``, some or all of the term's; the labels of no such axis are summed.
 
@@ -126,9 +122,6 @@ def _masked(factor: Factor, axes: Sequence[Axis], carriers: list[int], carried: 
         mask = masks[0]
         for other in masks[1:]:
             mask = mask & other
-        if WINDOW * mask.size <= math.prod(full):
-            # computed once, and not again for every number of a window
-            mask = lax.optimization_barrier(mask)
         result = jnp.where(jnp.broadcast_to(mask, full), result, jnp.zeros((), array.dtype))
     return lax.reshape(result, [axis.size for axis in axes])
 
