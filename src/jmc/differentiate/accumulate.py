@@ -14,8 +14,8 @@ from jmc.linear.collapse import collapsed, points_gathered, settled
 from jmc.linear.contract import flops
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
 from jmc.linear.place import placed
-from jmc.linear.simplify import added, tidy
-from jmc.linear.term import Term, row
+from jmc.linear.simplify import added, products
+from jmc.linear.term import Term, labels_on, row
 from jmc.linear.unify import compose
 
 Maps = list[LinearMap | None]
@@ -57,11 +57,9 @@ def _forward(step: Step, arriving: Maps) -> Maps:
     for j, out in enumerate(step.outs):
         shape, dtype = _type(out)
         terms: list[Term] = []
-        dtypes = [dtype]
         for k, J in enumerate(arriving):
             if J is not None and (j, k) in terms_of:
                 terms += products(terms_of[j, k], J.terms)
-                dtypes.append(J.dtype)
         found.append(_finished(terms, shape, shapes, dtype, out) if terms else None)
     return found
 
@@ -175,16 +173,10 @@ def _contracted(terms: Sequence[Term], dtype: Any, node: Node) -> tuple[Term, ..
 
 def _laborious(term: Term) -> bool:
     """Whether contracting it costs far more than writing what comes out."""
-    labels = dict.fromkeys(label for axis in term.axes for label, _ in axis.strides)
+    labels = labels_on(term.axes)
     if len(term.factors) < 2 or all(m in labels for f in term.factors for m in f.labels):
         return False
     return flops(term.factors, labels) > 16 * math.prod(m.size for m in labels)
-
-
-def products(left: Sequence[Term], right: Sequence[Term]) -> list[Term]:
-    """The terms of a product."""
-    found = (compose(a, b) for a in left for b in right)
-    return [tidy(term) for term in found if term is not None]
 
 
 def limited(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from jmc.linear.contract import aligned, contract
 from jmc.linear.place import placed
-from jmc.linear.simplify import added, axis_labels, corresponding, matched, signature, tidy
-from jmc.linear.term import Factor, Label, Term, itemsize, plain
+from jmc.linear.simplify import added, corresponding, matched, signature, tidy
+from jmc.linear.term import Factor, Label, Term, itemsize, labels_on, plain
 
 # So many terms at single positions stay apart.
 FEW_POINTS = 3
@@ -38,11 +38,11 @@ def points_gathered(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
 
 
 def _gathered(group: Sequence[Term], points: Sequence[int], dtype: Any) -> Term:
-    labels = axis_labels(group[0])
+    labels = labels_on(group[0].axes)
     sizes = [label.size for label in labels]
     arrays = []
     for term in group:
-        own = axis_labels(term)
+        own = labels_on(term.axes)
         array, order = contract(term.factors, own, dtype)
         array = array if term.coefficient == 1 else array * jnp.asarray(term.coefficient, dtype)
         arrays.append(jnp.broadcast_to(aligned(array, order, own), sizes))
@@ -62,7 +62,7 @@ def collapsed(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) -
     So as many numbers are stored as the least structured of the terms takes.
     """
     found = [_collapsed(group, dtype, max_bytes) for group in _groups(terms)]
-    found.sort(key=lambda term: -math.prod(label.size for label in axis_labels(term)))
+    found.sort(key=lambda term: -math.prod(label.size for label in labels_on(term.axes)))
     result: list[Term] = []
     for term in found:
         for k, wide in enumerate(result):
@@ -87,7 +87,7 @@ def _collapsed(group: Sequence[Term], dtype: Any, max_bytes: int | None = None) 
     first = group[0]
     if len(group) == 1 and len(first.factors) <= 1:
         return first
-    return Term(1, (_contracted_sum(group, axis_labels(first), (), dtype, max_bytes),), first.out, first.in_)
+    return Term(1, (_contracted_sum(group, labels_on(first.axes), (), dtype, max_bytes),), first.out, first.in_)
 
 
 def _contracted_sum(
@@ -145,9 +145,9 @@ def factored(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) ->
         first = group[0]
         if len(group) > 1:
             shared = _common(group)
-            keep = list(dict.fromkeys([*axis_labels(first), *(label for f in shared for label in f.labels)]))
+            keep = list(dict.fromkeys([*labels_on(first.axes), *(label for f in shared for label in f.labels)]))
             rest = _rest_labels(group, shared, keep)
-            size = math.prod(label.size for label in axis_labels(first))
+            size = math.prod(label.size for label in labels_on(first.axes))
             if rest is not None and 2 * math.prod(label.size for label in rest) <= size:
                 factor = _contracted_sum(group, keep, shared, dtype, max_bytes)
                 group = [Term(1, (*shared, factor), first.out, first.in_)]
@@ -188,7 +188,7 @@ def finished(terms: Sequence[Term], dtype: Any) -> tuple[Term, ...]:
 
 
 def _shrunk(term: Term, dtype: Any) -> Term:
-    labels = axis_labels(term)
+    labels = labels_on(term.axes)
     stored = sum(itemsize(f) for f in term.factors if f.computed)
     if stored <= math.prod(label.size for label in labels) or all(m in labels for f in term.factors for m in f.labels):
         return term
@@ -218,7 +218,7 @@ def settled(terms: Sequence[Term], dtype: Any, size: int = 0) -> tuple[Term, ...
 
 
 def _settled(term: Term, dtype: Any, size: int) -> Term:
-    on_axes = [label for axis in term.axes for label, _ in axis.strides]
+    on_axes = labels_on(term.axes)
     kept = set(on_axes)
     summing = [k for k, f in enumerate(term.factors) if not kept.issuperset(f.labels)]
     if not summing:

@@ -1,7 +1,6 @@
 """`LinearMap`: a Jacobian as a sum of einsums, with the operations that keep it one."""
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,9 +13,9 @@ from jmc.linear.collapse import factored, settled
 from jmc.linear.contract import check_size, flops
 from jmc.linear.packing import pack, unpack
 from jmc.linear.place import placed, total
-from jmc.linear.simplify import added, tidy
-from jmc.linear.term import Factor, Term, copied, dense, itemsize, row
-from jmc.linear.unify import compose, unified
+from jmc.linear.simplify import added, products, tidy
+from jmc.linear.term import Factor, Term, copied, dense, itemsize, labels_on, row
+from jmc.linear.unify import unified
 
 MAX_BYTES = 4 * 2**30
 
@@ -148,10 +147,8 @@ class LinearMap:
         other._check()
         if self.in_shape != other.out_shape:
             raise ValueError(f"`other` must have out_shape {self.in_shape}, but got {other.out_shape}")
-        products = [compose(a, b) for a in self.terms for b in other.terms]
         dtype = _wider(self.dtype, other.dtype)
-        terms = added((tidy(product) for product in products if product is not None), dtype)
-        return LinearMap(terms, self.out_shape, other.in_shape, dtype)
+        return LinearMap(added(products(self.terms, other.terms), dtype), self.out_shape, other.in_shape, dtype)
 
     def __rmatmul__(self, other: Any) -> jax.Array:
         return self.vm(other)
@@ -225,7 +222,7 @@ class LinearMap:
     @property
     def flops(self) -> int:
         """Additions and multiplications of the contractions that :meth:`dense` plans."""
-        return sum(flops(t.factors, [label for axis in t.axes for label, _ in axis.strides]) for t in self.terms)
+        return sum(flops(t.factors, labels_on(t.axes)) for t in self.terms)
 
     def __repr__(self) -> str:
         shape = f"{self.in_shape} → {self.out_shape}"
@@ -300,4 +297,4 @@ def _wider(a: Any, b: Any) -> Any:
 
 def _conjugate(term: Term) -> Term:
     factors = tuple(f._replace(array=jnp.conj(f.array)) if jnp.iscomplexobj(f.array) else f for f in term.factors)
-    return Term(operator.methodcaller("conjugate")(term.coefficient), factors, term.out, term.in_)
+    return Term(term.coefficient.conjugate(), factors, term.out, term.in_)

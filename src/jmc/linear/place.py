@@ -11,7 +11,7 @@ from jax import lax
 
 from jmc.linear.contract import aligned, contract
 from jmc.linear.substitute import positions, spread
-from jmc.linear.term import NOWHERE, Axis, Factor, Label, Term
+from jmc.linear.term import NOWHERE, Axis, Factor, Label, Term, labels_on
 
 
 def placed(term: Term, axes: Sequence[Axis], dtype: Any, max_bytes: int | None = None) -> Any:
@@ -20,7 +20,7 @@ def placed(term: Term, axes: Sequence[Axis], dtype: Any, max_bytes: int | None =
     Each label is carried by one axis, along which the factors lie as they are; on its other axes it is a mask, which
     the compiler fuses with what is written. Labels that no axis can carry are scattered.
     """
-    labels = _on(axes)
+    labels = labels_on(axes)
     array, order = contract(term.factors, labels, dtype, max_bytes)
     factor = Factor(array, order)
     carriers = _carriers(axes)
@@ -38,14 +38,10 @@ def total(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: in
     dense = [placed(term, term.axes, dtype, max_bytes) for term in terms if all(term is not other for other in sparse)]
     result = functools.reduce(lambda a, b: a + b, dense) if dense else jnp.zeros(shape, dtype)
     for term in sparse:
-        labels = _on(term.axes)
+        labels = labels_on(term.axes)
         array, order = contract(term.factors, labels, dtype, max_bytes)
         result = _scattered(result, Factor(array, order), labels, term.axes, term.coefficient, unique=True)
     return result
-
-
-def _on(axes: Sequence[Axis]) -> list[Label]:
-    return list(dict.fromkeys(label for axis in axes for label, _ in axis.strides))
 
 
 def _sparse(term: Term, dtype: Any) -> bool:
@@ -53,7 +49,7 @@ def _sparse(term: Term, dtype: Any) -> bool:
     axes = term.axes
     carriers = _carriers(axes)
     carried = {label for k in carriers for label in axes[k].labels}
-    if any(label not in carried for label in _on(axes)):
+    if any(label not in carried for label in labels_on(axes)):
         return False
     entries = math.prod(axis.size for axis in axes)
     writes = math.prod(label.size for label in carried)

@@ -9,10 +9,17 @@ from typing import Any
 import jax.numpy as jnp
 
 from jmc.linear.contract import aligned, common, contract, flops, multiplied
-from jmc.linear.term import Factor, Label, Term, itemsize
+from jmc.linear.term import Factor, Label, Term, itemsize, labels_on
+from jmc.linear.unify import compose
 
 # A contraction is done at once if it shrinks its factors and costs at most so many operations per number it reads.
 CHEAP = 16
+
+
+def products(left: Sequence[Term], right: Sequence[Term]) -> list[Term]:
+    """The terms of a product of two sums."""
+    found = (compose(a, b) for a in left for b in right)
+    return [tidy(term) for term in found if term is not None]
 
 
 def tidy(term: Term) -> Term:
@@ -20,8 +27,7 @@ def tidy(term: Term) -> Term:
     factors: list[Factor] = []
     for factor in term.factors:
         _multiply_in(factors, factor)
-    on_axes = {label for axis in term.axes for label, _ in axis.strides}
-    factors = _cheap_sums(factors, on_axes)
+    factors = _cheap_sums(factors, set(labels_on(term.axes)))
     return Term(term.coefficient, tuple(factors), term.out, term.in_)
 
 
@@ -86,8 +92,7 @@ def _one(a: Term, b: Term, dtype: Any) -> Term | None:
     alone_a, alone_b, common_factors = matched(a, b, names)
     if not alone_a and not alone_b:
         return Term(a.coefficient + b.coefficient, a.factors, a.out, a.in_)
-    alone_b_labels = [f.labels for f in alone_b]
-    if any(label not in names for labels in alone_b_labels for label in labels):
+    if any(label not in names for f in alone_b for label in f.labels):
         return None
     known = set(names.values())
     if any(label not in known for f in alone_a for label in f.labels):
@@ -174,7 +179,3 @@ def signature(term: Term) -> tuple[Any, ...]:
         )
         for axis in term.axes
     )
-
-
-def axis_labels(term: Term) -> list[Label]:
-    return list(dict.fromkeys(label for axis in term.axes for label, _ in axis.strides))

@@ -9,14 +9,14 @@ from jax.experimental.sparse import BCOO
 
 from jmc.linear.contract import aligned, check_size, contract
 from jmc.linear.substitute import positions, spread
-from jmc.linear.term import Term
+from jmc.linear.term import Term, labels_on
 
 
 def to_bcoo(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: int) -> BCOO:
     """The sum of the terms as a BCOO array; an entry that lies outside an axis has its index outside ``shape``."""
     data, indices = [], []
     for term in terms:
-        labels = list(dict.fromkeys(label for axis in term.axes for label, _ in axis.strides))
+        labels = labels_on(term.axes)
         sizes = [label.size for label in labels]
         check_size([*sizes, len(shape)], "int32", max_bytes, "the indices of a sparse array")
         array, order = contract(term.factors, labels, dtype, max_bytes)

@@ -125,6 +125,11 @@ class Term:
         return replace(self, out=self.in_, in_=self.out)
 
 
+def labels_on(axes: Iterable[Axis]) -> list[Label]:
+    """The labels of these axes, each once, in the order in which they occur."""
+    return list(dict.fromkeys(label for axis in axes for label, _ in axis.strides))
+
+
 def plain(label: Label) -> Axis:
     """The axis along which ``label`` is the position."""
     return Axis(label.size, ((label, 1),))
