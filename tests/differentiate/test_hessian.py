@@ -1,9 +1,13 @@
 """`jmc.hessian` and derivatives of derivatives, against JAX's."""
 
+import functools
+
+import agreement
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement import compiled
 from draws import normal
 
 import jmc
@@ -14,16 +18,7 @@ P = {"w": normal(3), "c": jnp.float32(2.0)}
 Q = normal(2)
 
 
-def compiled(f):
-    """`f` as one program, quick to compile rather than to run."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
-
-
-def same(found, wanted, rtol=1e-4, atol=1e-5):
-    assert jax.tree.structure(found) == jax.tree.structure(wanted)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=rtol, atol=atol)
+same = functools.partial(agreement.same, rtol=1e-4, atol=1e-5)
 
 
 def pair(p, q):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement import compiled, same
 from draws import normal
 from jax import lax
 
@@ -14,19 +15,6 @@ import jmc
 
 x = normal(5)
 A = normal(5, 5, seed=1)
-
-
-def compiled(f):
-    """`f` as one program, quick to compile rather than to run."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
-
-
-def same(found, wanted, rtol=1e-5, atol=1e-6):
-    assert jax.tree.structure(found) == jax.tree.structure(wanted)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        wide = complex if jnp.iscomplexobj(b) else float
-        np.testing.assert_allclose(np.asarray(a, wide), np.asarray(b, wide), rtol=rtol, atol=atol)
 
 
 def agree(f, *args, argnums=0, rtol=1e-5, atol=1e-6, **options):

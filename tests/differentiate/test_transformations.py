@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement import compiled, same
 from draws import normal
 from jax import lax
 
@@ -17,18 +18,6 @@ for name in jmc.__all__:  # every room of the catalogue registers its rules when
 x = normal(5)
 A = normal(5, 5, seed=1)
 X = normal(3, 5, seed=2)
-
-
-def compiled(f):
-    """`f` as one program, quick to compile rather than to run."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
-
-
-def same(found, wanted, rtol=1e-5, atol=1e-6):
-    assert jax.tree.structure(found) == jax.tree.structure(wanted)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=rtol, atol=atol)
 
 
 def f(x):
