@@ -77,7 +77,7 @@ def test_compiled_code_is_that_of_the_primal():
     def cost(f):
         return jax.jit(jax.grad(lambda W: f(W, b, x)[0])).lower(W).compile().cost_analysis()
 
-    primal = [RULES[name].primal for name in ("affine", "tanh", "softmax")]
+    primal = [RULES[name].f for name in ("affine", "tanh", "softmax")]
 
     def unmarked(W, b, x):
         return primal[2](primal[1](primal[0](W, b, x)))

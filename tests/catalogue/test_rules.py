@@ -37,7 +37,7 @@ def draw(rule, sizes, dtype, seed=0):
 
 
 def cotangent_for(rule, args, dtype, seed=0):
-    shape = jax.eval_shape(rule.primal, *args).shape
+    shape = jax.eval_shape(rule.f, *args).shape
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 
 
@@ -45,7 +45,7 @@ def closed_jacobian(rule, argnum):
     """The whole Jacobian, out_shape + in_shape, from the rule's vjp at every one-hot cotangent."""
 
     def jacobian(*args):
-        value = rule.primal(*args)
+        value = rule.f(*args)
         basis = jnp.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
         rows = jax.vmap(lambda u: rule.vjp(argnum, u, value, *args))(basis)
         return rows.reshape(value.shape + args[argnum].shape)
@@ -60,7 +60,7 @@ def test_closed_form_agrees_with_every_oracle(rule, argnum):
         jacobian = closed_jacobian(rule, argnum)
         value = np.asarray(jax.jit(jacobian)(*args))
     spread = conditioning(jacobian, args)
-    for estimate in all_oracles(rule.primal, args, argnum, analytic=rule.analytic):
+    for estimate in all_oracles(rule.f, args, argnum, analytic=rule.analytic):
         assert (comparison := compare(value, estimate, spread)).ok, f"{estimate.name}: {comparison}"
     assert np.any(value != 0)
 
@@ -70,7 +70,7 @@ def cotangents(rule, args, u):
     real = [i for i, formula in enumerate(rule.vjps) if formula is not None]
 
     def restricted(*moved):
-        return rule.primal(*[moved[real.index(i)] if i in real else arg for i, arg in enumerate(args)])
+        return rule.f(*[moved[real.index(i)] if i in real else arg for i, arg in enumerate(args)])
 
     value, pull = jax.vjp(restricted, *[args[i] for i in real])
     return [rule.vjp(i, u, value, *args) for i in real], pull(u)
@@ -116,7 +116,7 @@ def test_vjp_is_linear_in_the_cotangent(rule, x64):
 def test_public_name_is_the_primal_with_its_documentation(rule):
     public = getattr(jmc, rule.name)
     args = draw(rule, GENERIC, jnp.float32)
-    np.testing.assert_allclose(public(*args), rule.primal(*args), rtol=1e-6)
+    np.testing.assert_allclose(public(*args), rule.f(*args), rtol=1e-6)
     assert public.__doc__
     assert rule.source
     assert repr(rule) == rule.name
@@ -148,4 +148,4 @@ def test_integer_argument_has_no_vjp():
     labels = RULES["softmax_cross_entropy_with_labels"]
     args = draw(labels, GENERIC, jnp.float32)
     with pytest.raises(TypeError, match="`labels` of softmax_cross_entropy_with_labels is an integer"):
-        labels.vjp("labels", jnp.float32(1), labels.primal(*args), *args)
+        labels.vjp("labels", jnp.float32(1), labels.f(*args), *args)

@@ -262,7 +262,7 @@ def test_every_rule_with_respect_to_every_argument(rule, x64):
         maps, mapped = jmc.jacobian(public, argnums)(*args), jmc.jacobian(jax.vmap(public), argnums)(*rows)
         inside = jax.vmap(lambda *args: jmc.dense(jmc.jacobian(public, argnums)(*args)))(*rows)
         found = jmc.dense(maps), jmc.dense(mapped), inside
-        primal = rule.primal
+        primal = rule.f
         wanted = (
             jax.jacfwd(primal, argnums),
             jax.jacfwd(jax.vmap(primal), argnums),

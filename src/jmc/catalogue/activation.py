@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue.rule import elementwise, rule
-from jmc.linear.term import Factor, Label, Term, fresh, plains
+from jmc.linear.build import einsum
+from jmc.linear.linear_map import LinearMap
 
 ARTICLE = "The Matrix Calculus You Need For Deep Learning"
 
@@ -26,6 +27,7 @@ def identity(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     derivative=lambda x: jnp.where(x <= 0, 0.0, 1.0).astype(x.dtype),
     source=f"{ARTICLE}, §5: ∂max(0, z)/∂z = 0 for z ≤ 0, 1 for z > 0",
     kinks="x = 0, where relu′(0) = 0",
+    kinks_at=(0.0,),
 )
 def relu(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """f(x) = max(0, x), f′(x) = 1[x > 0], so f′(0) = 0 as in the article. Element-wise on any shape."""
@@ -101,12 +103,9 @@ def _softmax_vjp(u: jax.Array, p: jax.Array, _: jax.Array) -> jax.Array:
     return p * (u - jnp.sum(u * p, axis=-1, keepdims=True))
 
 
-def _softmax_jacobian(p: jax.Array, _: jax.Array) -> tuple[Term, Term]:
-    *n, k = fresh(p.shape)
-    j = Label(k.size)
-    row, column = Factor(p, (*n, k)), Factor(p, (*n, j))
-    axes = plains([*n, k])
-    return Term(1, (row,), axes, axes), Term(-1, (row, column), axes, plains([*n, j]))
+def _softmax_jacobian(x: jax.Array) -> LinearMap:
+    p = softmax(x)
+    return einsum("...i->...i,...i", p) - einsum("...i,...j->...i,...j", p, p)
 
 
 @rule(vjp={"x": _softmax_vjp}, jacobian={"x": _softmax_jacobian}, source="∂p/∂x = diag(p) − p pᵀ", analytic=True)

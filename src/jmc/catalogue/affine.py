@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue.rule import rule
+from jmc.linear.build import einsum
+from jmc.linear.linear_map import LinearMap
 
 
 # With u of shape (*n, *m), w of shape (*m, d) and x of shape (*n, d), each cotangent is one contraction, and the
@@ -23,9 +25,22 @@ def _wrt_b(u: jax.Array, z: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array)
     return jnp.sum(u, axis=tuple(range(x.ndim - 1)))
 
 
+def _map(spec: str, w: jax.Array, x: jax.Array, *factors: jax.Array) -> LinearMap:
+    """The einsum with as many letters for {n} and {m} as there are axes of examples and of units."""
+    n, m = "NOPQRST"[: x.ndim - 1], "mopqrst"[: w.ndim - 1]
+    sizes = dict(zip(n + m, (*x.shape[:-1], *w.shape[:-1]), strict=True))
+    return einsum(spec.format(n=n, m=m), *factors, sizes=sizes)
+
+
 @rule(
+    jacobian={
+        "w": lambda w, b, x: _map("{n}d->{n}{m},{m}d", w, x, x),
+        "b": lambda w, b, x: _map("->{n}{m},{m}", w, x),
+        "x": lambda w, b, x: _map("{m}d->{n}{m},{n}d", w, x, w),
+    },
     vjp={"w": _wrt_w, "b": _wrt_b, "x": _wrt_x},
     source="The Matrix Calculus You Need For Deep Learning, §5: ∂z/∂w = xᵀ, ∂z/∂b = 1",
+    ids={"w": "P-5.4", "b": "P-5.5"},
     analytic=True,
 )
 def affine(w: Float[Array, "*m d"], b: Float[Array, "*m"], x: Float[Array, "*n d"]) -> Float[Array, "..."]:

@@ -4,20 +4,20 @@ Every formula is that of one entry, times 1/N; the mean over nothing is nan, wit
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jmc.catalogue.activation import log1p_exp
-from jmc.catalogue.rule import Vjp, rule
+from jmc.catalogue.record import Formula
+from jmc.catalogue.rule import rule
 
 logistic = jax.lax.logistic
 
 
-def _mean(partial: Callable[..., jax.Array], class_axes: int = 0) -> Vjp:
+def _mean(partial: Callable[..., jax.Array], class_axes: int = 0) -> Formula:
     """The vjp of a mean of ℓ from ∂ℓ, over the entries, or over the examples if ℓ takes a whole axis of classes."""
 
     def vjp(u: jax.Array, _: jax.Array, *args: jax.Array) -> jax.Array:
@@ -73,7 +73,7 @@ def _beyond(a: jax.Array, y: jax.Array, delta: jax.Array) -> jax.Array:
         "delta": _mean(lambda a, y, delta: jnp.sum(_beyond(a, y, delta))),
     },
     source="Huber (1964): ∂/∂r = clip(r, −δ, δ)",
-    domain={"delta": lambda rng, shape, _: rng.uniform(0.3, 1.5, shape)},
+    domain={"delta": "positive"},
 )
 def huber(
     prediction: Float[Array, "*n"],
@@ -90,10 +90,6 @@ def huber(
     return jnp.mean(jnp.where(size <= delta, jnp.square(residual) / 2, delta * (size - delta / 2)))
 
 
-def _unit_interval(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.ndarray:
-    return rng.uniform(size=shape)
-
-
 @rule(
     vjp={
         # σ(x) − y, written so that it keeps its relative accuracy for y = 0 and y = 1 at any x
@@ -102,7 +98,7 @@ def _unit_interval(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping)
     },
     source="ℓ = softplus(x) − y x, ∂ℓ/∂x = σ(x) − y",
     analytic=True,
-    domain={"target": _unit_interval},
+    domain={"target": "unit"},
 )
 def binary_cross_entropy(logits: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
     """(1/N) Σ −[y ln σ(x) + (1 − y) ln σ(−x)] from logits x; ∂/∂x = (σ(x) − y)/N, ∂/∂y = −x/N.
@@ -142,7 +138,7 @@ def _log_softmax(x: jax.Array) -> jax.Array:
     },
     source="ℓ = Σ_k t_k (logsumexp(x) − x_k), ∂ℓ/∂x = (Σ_k t_k) softmax(x) − t",
     analytic=True,
-    domain={"target": _unit_interval},
+    domain={"target": "unit"},
 )
 def softmax_cross_entropy(logits: Float[Array, "*n k"], target: Float[Array, "*n k"]) -> Float[Array, ""]:
     """(1/N) Σ_i −Σ_k t_ik ln softmax(x_i)_k from logits x and target weights t; N examples of k ≥ 1 classes.
@@ -158,7 +154,7 @@ def softmax_cross_entropy(logits: Float[Array, "*n k"], target: Float[Array, "*n
     vjp={"logits": _mean(lambda x, y: _softmax_minus_label(x, y), class_axes=1)},
     source="ℓ = logsumexp(x) − x_y, ∂ℓ/∂x = softmax(x) − e_y",
     analytic=True,
-    domain={"labels": lambda rng, shape, sizes: rng.integers(sizes["k"], size=shape, dtype=np.int32)},
+    domain={"labels": "below_k"},
 )
 def softmax_cross_entropy_with_labels(logits: Float[Array, "*n k"], labels: Int[Array, "*n"]) -> Float[Array, ""]:
     """(1/N) Σ_i −ln softmax(x_i)_{y_i} from logits x (*n, k) and integer labels y (*n), 0 ≤ y < k.
@@ -191,10 +187,6 @@ def _softmax_minus_label(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(known, jnp.where(hot, -jnp.sum(others, axis=-1, keepdims=True), others), jnp.nan)
 
 
-def _signs(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.ndarray:
-    return rng.choice([-1.0, 1.0], shape)
-
-
 @rule(
     vjp={
         "score": _mean(lambda s, y: jnp.where(y * s >= 1, 0, -y)),
@@ -202,7 +194,7 @@ def _signs(rng: np.random.Generator, shape: tuple[int, ...], _: Mapping) -> np.n
     },
     source="ℓ = max(0, 1 − y s), ∂ℓ/∂s = −y 1[y s < 1]",
     kinks="y s = 1, where the derivative is 0",
-    domain={"target": _signs},
+    domain={"target": "signs"},
 )
 def hinge(score: Float[Array, "*n"], target: Float[Array, "*n"]) -> Float[Array, ""]:
     """(1/N) Σ max(0, 1 − y s) for targets y = ±1; ∂/∂s = −y 1[y s < 1]/N, so 0 at y s = 1.

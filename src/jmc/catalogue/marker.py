@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 if TYPE_CHECKING:
-    from jmc.catalogue.rule import Rule
+    from jmc.catalogue.record import Rule
 
 primitive = Primitive("jmc_rule")
 
@@ -32,7 +32,7 @@ def bind(rule: "Rule", args: Sequence[jax.Array]) -> jax.Array:
 @functools.cache
 def primal(rule: "Rule", precision: str | None) -> Callable[..., jax.Array]:
     """The rule's primal at the given default matmul precision."""
-    return at(precision, rule.primal)
+    return at(precision, rule.f)
 
 
 def at(precision: str | None, f: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -86,7 +86,7 @@ def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule", precision:
 
 @functools.cache
 def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
-    """The rule of ``jax.vmap(rule.primal, axes)``: an argument that is shared collects from every example."""
+    """The rule of ``jax.vmap(rule.f, axes)``: an argument that is shared collects from every example."""
 
     def vjp(i: int) -> Callable[..., jax.Array]:
         axis = axes[i]
@@ -94,8 +94,9 @@ def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
         # one program, so that the examples' cotangents need not all exist before they are summed
         return batched if axis is not None else jax.jit(lambda *args: batched(*args).sum(0))
 
-    vjps = tuple(None if formula is None else vjp(i) for i, formula in enumerate(rule.vjps))
-    return dataclasses.replace(rule, primal=jax.vmap(rule.primal, axes), vjps=vjps, derivative=None, jacobians={})
+    vjps = tuple(vjp(i) if i in rule.argnums else None for i in range(len(axes)))
+    nothing = (None,) * len(axes)
+    return dataclasses.replace(rule, f=jax.vmap(rule.f, axes), vjps=vjps, derivative=None, jacobians=nothing)
 
 
 def _lowered(*args: Any, rule: "Rule", precision: str | None) -> Any:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue.rule import rule
+from jmc.linear.build import einsum
 
 ARTICLE = "The Matrix Calculus You Need For Deep Learning"
 
@@ -19,13 +20,25 @@ def _active(u: jax.Array, a: jax.Array) -> jax.Array:
     return jnp.where(a <= 0, jnp.zeros_like(u), u)
 
 
+def _slope(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+    """1[z > 0], one entry per example."""
+    a = _activation(w, b, x)
+    return _active(jnp.ones_like(a), a)
+
+
 @rule(
+    jacobian={
+        "w": lambda w, b, x: einsum("...,...d->...,d", _slope(w, b, x), x),
+        "b": lambda w, b, x: _slope(w, b, x),
+        "x": lambda w, b, x: einsum("...,d->...,...d", _slope(w, b, x), w),
+    },
     vjp={
         "w": lambda u, a, w, b, x: jnp.tensordot(_active(u, a), x, a.ndim),
         "b": lambda u, a, w, b, x: jnp.sum(_active(u, a)),
         "x": lambda u, a, w, b, x: _active(u, a)[..., None] * jnp.broadcast_to(w, x.shape),
     },
     source=f"{ARTICLE}, §5: ∂a/∂w = 1[w·x + b > 0] xᵀ, ∂a/∂b = 1[w·x + b > 0]",
+    ids={"w": "P-5.11", "b": "P-5.12"},
     kinks="w·x + b = 0, where the unit counts as inactive",
 )
 def neuron(w: Float[Array, " d"], b: Float[Array, ""], x: Float[Array, "*n d"]) -> Float[Array, "*n"]:
@@ -65,6 +78,7 @@ def _error_through_unit(u: jax.Array, w: jax.Array, b: jax.Array, x: jax.Array, 
         "X": lambda u, c, w, b, X, y: _error_through_unit(u, w, b, X, y)[:, None] * w[None, :],
         "y": lambda u, c, w, b, X, y: -_scaled_error(u, _activation(w, b, X), y),
     },
+    ids={"w": "P-6.1.3", "b": "P-6.2.3"},
     source=f"{ARTICLE}, §6, the sum outside the cases: ∂C/∂w = (2/N) Σ_i 1[z_i > 0] (w·x_i + b − y_i) x_iᵀ",
     kinks="w·x_i + b = 0, where the unit counts as inactive",
 )

@@ -1,117 +1,101 @@
-"""A rule: a primal and, next to it, its derivative in closed form.
+"""How a rule is stated: once, a primal and next to it its derivative in closed form.
 
-A rule is written once, as a decorator over the primal::
+A function of jmc's is decorated, and becomes one that carries its rule into traced programs (``marker.py``)::
 
-    @elementwise(derivative=lambda x: ..., source="...")
+    @elementwise(derivative=lambda x: ..., second=lambda x: ..., source="...")
     def softplus(x: Float[Array, "*s"]): ...
 
-    @rule(vjp={"w": lambda u, a, w, b, x: ..., ...}, source="...")
+    @rule(jacobian={"w": lambda w, b, x: ...}, source="...")
     def neuron(w, b, x): ...
 
-``u`` is the cotangent of the value, ``a`` the value, and a vjp returns the cotangent of its argument, uᵀ J in
-numerator layout. The decorated name stays a plain function, which carries its rule into traced programs
-(``catalogue/marker.py``); the record itself stands in ``RULES``.
+A row of a table is one statement::
+
+    entry("inverse", "K-60", "X: n n invertible", lambda X: inv(X), lambda X: -einsum("ij,kl->il,jk", inv(X), inv(X)))
+
+A closed form is a LinearMap (``jmc.linear.build``) or an array of shape ``out + in``, which for a scalar function is
+its gradient, of the shape of the argument. The layouts of the sources are the reader's choice: ``LinearMap.matrix``.
 """
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from jmc.catalogue import marker
-from jmc.catalogue.signature import Parameter, checked, parameters
-from jmc.linear.term import Term
+from jmc.catalogue.domain import Draw
+from jmc.catalogue.record import Formula, Rule
+from jmc.catalogue.registry import cited, rules
+from jmc.catalogue.signature import checked, parameters, specified
 
 P = ParamSpec("P")
-Vjp = Callable[..., jax.Array]
-Draw = Callable[[np.random.Generator, tuple[int, ...], Mapping[str, Any]], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Rule:
-    """A primal and its derivatives; two rules are equal only if they are the same object.
-
-    Attributes:
-        name: the public name of the primal.
-        primal: the mathematics, on arrays that fit ``parameters``.
-        parameters: what the primal's annotations say about its arguments.
-        vjps: per argument ``(u, value, *args) -> uᵀ ∂value/∂argument``; None for an integer argument.
-        derivative: for an element-wise rule f′, with ``vjp = u ⊙ f′(x)``; None otherwise.
-        jacobians: per argument ``(value, *args) -> terms`` of ∂value/∂argument, where its vjp, written for accuracy,
-            would not show them.
-        source: where the formula comes from (section, equation).
-        kinks: where the derivative is a convention, and which one is taken.
-        analytic: the primal is complex-analytic as it is written, so that a complex step may check it.
-        domain: how to draw an argument that is not a plain normal one: ``(rng, shape, sizes) -> array``.
-    """
-
-    name: str
-    primal: Callable[..., jax.Array]
-    parameters: tuple[Parameter, ...]
-    vjps: tuple[Vjp | None, ...]
-    derivative: Callable[[jax.Array], jax.Array] | None
-    jacobians: Mapping[str, Callable[..., Sequence[Term]]]
-    source: str
-    kinks: str
-    analytic: bool
-    domain: Mapping[str, Draw]
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def vjp(self, argument: int | str, cotangent: jax.Array, value: jax.Array, *args: jax.Array) -> jax.Array:
-        """``cotangentᵀ ∂value/∂argument``, the argument by position or by name."""
-        if isinstance(argument, str):
-            argument = [parameter.name for parameter in self.parameters].index(argument)
-        formula = self.vjps[argument]
-        if formula is None:
-            raise TypeError(f"`{self.parameters[argument].name}` of {self.name} is an integer argument")
-        return formula(cotangent, value, *args)
-
-    def sample(self, rng: np.random.Generator, sizes: Mapping[str, Any], dtype: Any) -> list[jax.Array]:
-        """Arguments from the rule's domain; ``sizes`` gives each axis, ``{"d": 5, "*n": (2, 3)}``."""
-        drawn = []
-        for parameter in self.parameters:
-            draw = self.domain.get(parameter.name, lambda rng, shape, _: rng.normal(size=shape))
-            array = np.asarray(draw(rng, parameter.shape(sizes), sizes))
-            drawn.append(jnp.asarray(array.astype(dtype) if parameter.real else array))
-        return drawn
-
-
-RULES: dict[str, Rule] = {}
+Ids = str | Mapping[str, str]
 
 
 def rule(
     *,
-    vjp: Mapping[str, Vjp],
     source: str,
-    kinks: str = "none",
+    jacobian: Mapping[str, Formula] | None = None,
+    vjp: Mapping[str, Formula] | None = None,
+    derivative: Formula | None = None,
+    second: Formula | None = None,
+    ids: Ids = "",
+    second_ids: str = "",
+    kinks: str = "",
+    kinks_at: Sequence[float] = (),
+    conditions: str = "",
     analytic: bool = False,
-    domain: Mapping[str, Draw] | None = None,
-    derivative: Callable[[jax.Array], jax.Array] | None = None,
-    jacobian: Mapping[str, Callable[..., Sequence[Term]]] | None = None,
+    domain: Mapping[str, str | Draw] | None = None,
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
-    """Register the decorated primal with a vjp in closed form for every real argument.
+    """Register the decorated primal with a closed form for every real argument.
 
-    Raises TypeError if an argument lacks its annotation or its vjp, ValueError if the name is taken.
+    Args:
+        source: where the formula comes from.
+        jacobian: per argument ``(*args) -> ∂f/∂argument``, a LinearMap, or an array of shape out + in.
+        vjp: per argument ``(u, value, *args) -> uᵀ ∂f/∂argument``; enough by itself for a scalar function, and used for
+            gradients where both are given.
+        derivative: f′(x) of an element-wise function, instead of both.
+        second: f″(x) of an element-wise function, or ``(*args) -> ∂²f/∂x∂x``.
+        ids: of the identities that it states, separated by spaces; or by argument, ``{"x": "P-4.2.8"}``.
+        second_ids: of those that the second derivative states.
+        kinks: where the derivative is a convention, and which one is taken.
+        kinks_at: the points where that is, of an element-wise function.
+        conditions: what must hold.
+        analytic: whether the primal, as written, is complex-analytic.
+        domain: per argument the kind that is drawn for it (a word of ``domain.KINDS``, or a function).
+
+    Raises:
+        TypeError: an argument lacks its annotation or its closed form.
+        ValueError: the name or an id is taken.
     """
 
     def register(primal: Callable[P, jax.Array]) -> Callable[P, jax.Array]:
         name = primal.__name__
-        wanted = parameters(primal)
+        wanted = parameters(primal, domain)
         real = {parameter.name for parameter in wanted if parameter.real}
-        if real != set(vjp):
-            raise TypeError(f"`vjp` of {name} must have a formula for each of {sorted(real)}, but got {sorted(vjp)}")
-        if name in RULES:
-            raise ValueError(f"`{name}` must be a new name, but there is a rule for it from {RULES[name].source}")
-        vjps = tuple(vjp.get(parameter.name) for parameter in wanted)
-        made = Rule(name, primal, wanted, vjps, derivative, jacobian or {}, source, kinks, analytic, domain or {})
-        RULES[name] = made
+        stated = {*(jacobian or {}), *(vjp or {})}
+        if real != stated:
+            raise TypeError(f"{name} must have a closed form for each of {sorted(real)}, but got {sorted(stated)}")
+        whole, parts = _ids(ids)
+        argnums = tuple(i for i, parameter in enumerate(wanted) if parameter.real)
+        made = Rule(
+            name=name,
+            f=primal,
+            parameters=wanted,
+            jacobians=tuple((jacobian or {}).get(parameter.name) for parameter in wanted),
+            vjps=tuple((vjp or {}).get(parameter.name) for parameter in wanted),
+            argnum=argnums[0] if len(argnums) == 1 else argnums,
+            ids=whole,
+            derivative=derivative,
+            second=second,
+            source=source,
+            conditions=conditions,
+            kinks=kinks,
+            kinks_at=tuple(kinks_at),
+            analytic=analytic,
+        )
+        rules.add(made, parts, second_ids.split())
         signature = inspect.signature(primal)
 
         @functools.wraps(primal)
@@ -126,8 +110,103 @@ def rule(
 
 
 def elementwise(
-    *, derivative: Callable[[jax.Array], jax.Array], source: str, kinks: str = "none", analytic: bool = False
+    *,
+    derivative: Formula,
+    source: str,
+    second: Formula | None = None,
+    ids: str = "",
+    kinks: str = "",
+    kinks_at: Sequence[float] = (),
+    conditions: str = "",
+    analytic: bool = False,
+    domain: str | Draw | None = None,
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
-    """Register the decorated f(x) with its derivative f′(x); the Jacobian is diag(f′(x)) (article §4.1)."""
-    vjp = {"x": lambda u, _, x: u * derivative(x)}
-    return rule(vjp=vjp, source=source, kinks=kinks, analytic=analytic, derivative=derivative)
+    """Register the decorated f(x) with its derivatives f′(x), f″(x); the Jacobian is diag(f′(x)) (article §4.2)."""
+    return rule(
+        source=source,
+        vjp={"x": lambda u, _, x: u * derivative(x)},
+        derivative=derivative,
+        second=second,
+        ids=ids,
+        kinks=kinks,
+        kinks_at=kinks_at,
+        conditions=conditions,
+        analytic=analytic,
+        domain=None if domain is None else {"x": domain},
+    )
+
+
+def entry(
+    name: str,
+    ids: Ids,
+    signature: str,
+    f: Formula,
+    jacobian: Formula | Mapping[str, Formula],
+    *,
+    second: Formula | None = None,
+    second_ids: str = "",
+    source: str = "",
+    conditions: str = "",
+    kinks: str = "",
+    analytic: bool = True,
+    decreasing: Sequence[str] = (),
+    erratum: str = "",
+    printed: Formula | None = None,
+    steps: object = None,
+) -> Rule:
+    """Register a row of a table.
+
+    Args:
+        name: in words, a new one.
+        ids: of the identities that it states, separated by spaces; or by argument, ``{"x": "P-3.2", "x y": "P-3.4"}``.
+        signature: the arguments of ``f``, ``"X: n n invertible, a: n"``.
+        f: the primal.
+        jacobian: ``(*args)`` to the closed form with respect to the first argument, or a form by argument; of an f that
+            returns a tuple, a tuple.
+        second: the closed form of ∂²f/∂x∂x.
+        second_ids: of the identities that it states.
+        source: if not what the ids say.
+        conditions: what must hold beyond what the kinds say.
+        kinks: where the derivative is a convention, and which one is taken.
+        analytic: whether a complex step may check it; not where ``f`` has absolute values or decompositions.
+        decreasing: axes whose sizes decrease in this order.
+        erratum: what is wrong in the source.
+        printed: the printed form as a Jacobian, which must fail.
+        steps: of a worked example, its intermediate variables.
+    """
+    wanted = specified(signature)
+    names = tuple(inspect.signature(f).parameters)
+    if names != tuple(parameter.name for parameter in wanted):
+        raise ValueError(
+            f"`signature` of {name} must describe the arguments {names} in this order, but got {signature!r}"
+        )
+    stated = jacobian if isinstance(jacobian, Mapping) else {names[0]: jacobian}
+    argnums = tuple(i for i, argument in enumerate(names) if argument in stated)
+    whole, parts = _ids(ids)
+    every = [*whole, *(i for part in parts.values() for i in part), *second_ids.split()]
+    made = Rule(
+        name=name,
+        f=f,
+        parameters=wanted,
+        jacobians=tuple(stated.get(argument) for argument in names),
+        argnum=argnums[0] if len(argnums) == 1 else argnums,
+        ids=whole,
+        second=second,
+        source=source or "; ".join(dict.fromkeys(map(cited, every))),
+        conditions=conditions,
+        kinks=kinks,
+        analytic=analytic,
+        decreasing=tuple(decreasing),
+        erratum=erratum,
+        printed=printed,
+        steps=steps,
+    )
+    rules.add(made, parts, second_ids.split())
+    return made
+
+
+def _ids(ids: Ids) -> tuple[tuple[str, ...], dict[tuple[str, ...], tuple[str, ...]]]:
+    """The ids of the whole rule, and those of parts of it by their arguments."""
+    if isinstance(ids, str):
+        return tuple(ids.split()), {}
+    return (), {tuple(names.split()): tuple(part.split()) for names, part in ids.items()}

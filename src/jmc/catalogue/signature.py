@@ -1,7 +1,8 @@
-"""What a rule's annotations promise about its arguments, read once and checked at every call.
+"""What a rule promises about its arguments, read once and checked at every call.
 
-A primal is annotated with jaxtyping (``x: Float[Array, "*n d"]``). The same text serves the reader, the
-check of shapes and dtypes here, and the tests, which draw arguments of any size from it.
+A primal is annotated with jaxtyping (``x: Float[Array, "*n d"]``), the lambdas of a table have one line of text
+(``"A: n n spd, x: n"``). The same text serves the reader, the check of shapes and dtypes here, and the proofs, which
+draw arguments of any size from it.
 """
 
 import inspect
@@ -13,22 +14,57 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import AbstractArray
 
+from jmc.catalogue.domain import KINDS, Draw
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument: its name, its axes (``("*n", "d")``) and whether it is real (else integer)."""
+    """One argument.
+
+    Attributes:
+        name: its name.
+        axes: the names of its axes, ``("*n", "d")``; a number is a size that does not vary.
+        real: whether it is real; else it is integer.
+        kind: what is drawn for it, a word of ``domain.KINDS``, ``"below_k"`` or a function; None is any array.
+    """
 
     name: str
     axes: tuple[str, ...]
-    real: bool
+    real: bool = True
+    kind: str | Draw | None = None
 
     def shape(self, sizes: Mapping[str, Any]) -> tuple[int, ...]:
         """The shape under ``sizes``, in which ``"d"`` is an int and ``"*n"`` a tuple of ints."""
-        axes = ((sizes[axis],) if not axis.startswith("*") else sizes[axis] for axis in self.axes)
-        return tuple(size for group in axes for size in group)
+        groups = (sizes[a] if a.startswith("*") else (int(a) if a.isdecimal() else sizes[a],) for a in self.axes)
+        return tuple(size for group in groups for size in group)
+
+    def __str__(self) -> str:
+        kind = f" {self.kind.replace('_', ' ')}" if isinstance(self.kind, str) else ""
+        return f"{self.name}: ({', '.join(self.axes)}{',' * (len(self.axes) == 1)}){kind}"
 
 
-def parameters(primal: Callable[..., Any]) -> tuple[Parameter, ...]:
+def specified(text: str) -> tuple[Parameter, ...]:
+    """The arguments that ``"A: n n spd, x: n, i: below_n"`` describes: axes are letters, a kind is a longer word.
+
+    Raises ValueError for a word that is neither.
+    """
+    found = []
+    for part in text.split(","):
+        name, _, words = part.partition(":")
+        axes, kind = [], None
+        for word in words.split():
+            if word in KINDS or word.startswith("below_"):
+                kind = word
+            elif word.isdecimal() or len(word.lstrip("*")) == 1:
+                axes.append(word)
+            else:
+                raise ValueError(f"`{name.strip()}` must have axes of one letter and a known kind, but got {word!r}")
+        integer = kind is not None and kind.startswith("below_")
+        found.append(Parameter(name.strip(), tuple(axes), not integer, kind))
+    return tuple(found)
+
+
+def parameters(primal: Callable[..., Any], domain: Mapping[str, str | Draw] | None = None) -> tuple[Parameter, ...]:
     """The arguments of ``primal``, in order. Raises TypeError where one lacks a jaxtyping annotation."""
     hints = get_type_hints(primal, include_extras=True)
     found = []
@@ -36,7 +72,8 @@ def parameters(primal: Callable[..., Any]) -> tuple[Parameter, ...]:
         hint = hints.get(name)
         if not (isinstance(hint, type) and issubclass(hint, AbstractArray)):
             raise TypeError(f'`{name}` of {primal.__name__} must be annotated like Float[Array, "n d"], but got {hint}')
-        found.append(Parameter(name, tuple(hint.dim_str.split()), "float32" in hint.dtypes))
+        kind = (domain or {}).get(name)
+        found.append(Parameter(name, tuple(hint.dim_str.split()), "float32" in hint.dtypes, kind))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmc.catalogue import marker
-from jmc.catalogue.rule import Rule
+from jmc.catalogue.record import Rule
 from jmc.differentiate.node import Node
 from jmc.differentiate.opaque import Opaque
 from jmc.linear.linear_map import LinearMap
@@ -32,8 +32,8 @@ def rule_terms(
         def vjp(u: Any, k: int = k) -> Any:
             return marker.at(precision, lambda u: rule.vjp(k, u, out, *args))(u)
 
-        if (jacobian := rule.jacobians.get(rule.parameters[k].name)) is not None:
-            found[k] = tuple(jacobian(out, *args))
+        if rule.jacobians[k] is not None:
+            found[k] = marker.at(precision, functools.partial(rule.map, k))(*args).terms
             continue
         if np.shape(out) == ():
             found[k] = (row(vjp(jnp.ones_like(out))),)

@@ -1,0 +1,267 @@
+"""The proof of a rule: its closed form against every oracle, at random points of its domain and where it is hardest.
+
+    proof = jmc.check(jmc.rules["softmax"])
+
+At a few points, drawn from the rule's domain with other sizes each, the closed form (every output, every argument) must
+agree with forward and reverse AD, with Ridders differences, and with a complex step where the primal is analytic; and
+the products with it, J v and uᵀ J, must be those of its entries. An element-wise rule is also held, in its tails, to
+its own program evaluated with 60 digits. Where automatic differentiation is the one that is wrong, the proof says so.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jmc.catalogue.record import Rule
+from jmc.checking import exact
+from jmc.checking.comparison import Comparison, compare, conditioning
+from jmc.checking.oracles import Estimate, complex_step, double_precision, forward_ad, reverse_ad, ridders
+from jmc.linear.linear_map import LinearMap
+
+POINTS = 3
+EDGES = (0.0, 1e-3, -1e-3, 0.7, -0.7, 3.0, -3.0, 12.0, -12.0, 40.0, -40.0)
+TAIL = 1e-12
+"""What an element-wise derivative may be off, relative to itself, by its program's value with 60 digits."""
+QUICK = {"xla_backend_optimization_level": 0}  # compiled once and run once
+
+
+@dataclass
+class Tally:
+    """What one oracle said: comparisons, the largest error relative to the largest entry, and what disagreed."""
+
+    oracle: str
+    comparisons: int = 0
+    largest: float = 0.0
+    against: list[str] = field(default_factory=list)
+
+    def count(self, where: str, comparison: Comparison) -> None:
+        """Add a comparison."""
+        self.comparisons += 1
+        self.largest = max(self.largest, comparison.normwise)
+        if not comparison.ok:
+            self.against.append(f"{where}: {comparison}")
+
+
+@dataclass
+class Proof:
+    """The outcome of ``check``; ``str()`` is a table.
+
+    Attributes:
+        rule: what was checked.
+        tallies: per oracle.
+        notes: where automatic differentiation is wrong, or what a kink's value lies between.
+        structures: of the closed form, with the sizes of the last point.
+    """
+
+    rule: Rule
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    structures: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing disagrees."""
+        return bool(self.tallies) and not self.failures
+
+    @property
+    def failures(self) -> list[str]:
+        """What disagrees, by oracle."""
+        return [f"{tally.oracle}: {line}" for tally in self.tallies.values() for line in tally.against]
+
+    @property
+    def oracles(self) -> list[str]:
+        """The independent oracles that agree."""
+        return [t.oracle for t in self.tallies.values() if t.oracle != PRODUCTS and not t.against]
+
+    def tally(self, oracle: str) -> Tally:
+        """The tally of this oracle."""
+        return self.tallies.setdefault(oracle, Tally(oracle))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.rule.name,
+            "ids": list(self.rule.ids),
+            "ok": self.ok,
+            "oracles": {
+                t.oracle: {"comparisons": t.comparisons, "max_error": t.largest} for t in self.tallies.values()
+            },
+            "structure": self.structures,
+            "notes": self.notes,
+            "failures": self.failures,
+        }
+
+    def __str__(self) -> str:
+        head = f"{self.rule.name}: {'proved' if self.ok else 'NOT proved'}"
+        rows = [
+            f"  {t.oracle:22} {t.comparisons:3} comparisons, largest error {t.largest:.1e}"
+            for t in self.tallies.values()
+        ]
+        rest = [f"  note: {note}" for note in self.notes] + [f"  against: {line}" for line in self.failures]
+        return "\n".join([head, *rows, *rest])
+
+
+PRODUCTS = "J v and uᵀJ"
+
+
+def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
+    """Hold a rule of the catalogue to every oracle.
+
+    Args:
+        rule: from ``jmc.rules``, or a user's own.
+        points: how many points are drawn.
+        seed: what they depend on.
+
+    Raises TypeError for anything that is not a rule.
+    """
+    if not isinstance(rule, Rule):
+        raise TypeError(f"`rule` must be a rule of jmc.rules, but got {type(rule).__name__}")
+    proof = Proof(rule)
+    with double_precision():
+        for k in range(points):
+            _at_point(proof, rule.sample(np.random.default_rng([seed, k])), f"point {k + 1}", seed + k)
+        if rule.derivative is not None:
+            _in_tails(proof, rule)
+            _at_kinks(proof, rule)
+    return proof
+
+
+def _at_point(proof: Proof, args: Sequence[jax.Array], where: str, seed: int) -> None:
+    rule = proof.rule
+    flat = _Flat(rule, args)
+    proof.structures = [J.structure for row in jax.eval_shape(flat.maps, *args) for J in row]
+    closed = jax.jit(flat.closed_and_products, compiler_options=QUICK)
+    found = np.asarray(closed(*args))
+    spread = conditioning(closed, args, seed=seed)
+    (matrix, products), (spread, _) = flat.split(found), flat.split(spread)
+    oracles = [ridders, forward_ad, reverse_ad, *[complex_step] * rule.analytic]
+    differences, *estimates = [oracle(flat.primal, [flat.point]) for oracle in oracles]
+    for name, rows, columns in flat.blocks:
+        place = f"{where}, {name}"
+        block = np.s_[rows, columns]
+        comparing = functools.partial(compare, matrix[block], spread=spread[block])
+        proof.tally(differences.name).count(place, close := comparing(_part(differences, block)))
+        for estimate in estimates:
+            comparison = comparing(part := _part(estimate, block))
+            if not comparison.ok and close.ok and not compare(part.jacobian, _part(differences, block)).ok:
+                proof.notes.append(f"{estimate.name} is wrong at {place}: {comparison}")
+            else:
+                proof.tally(estimate.name).count(place, comparison)
+    u, v = flat.directions()
+    expected = np.concatenate([matrix @ v, u @ matrix])
+    moved = np.concatenate([spread @ np.abs(v), np.abs(u) @ spread])
+    proof.tally(PRODUCTS).count(where, compare(products, expected, moved))
+
+
+def _part(estimate: Estimate, block: tuple[slice, slice]) -> Estimate:
+    error = None if estimate.error is None else estimate.error[block]
+    return Estimate(estimate.name, estimate.jacobian[block], error)
+
+
+class _Flat:
+    """A rule at a point as one function of one vector: all outputs of all differentiated arguments."""
+
+    def __init__(self, rule: Rule, args: Sequence[jax.Array]):
+        self.rule, self.args = rule, list(args)
+        shapes = [np.shape(args[k]) for k in rule.argnums]
+        outs = jax.tree.leaves(jax.eval_shape(rule.f, *args))
+        self.inputs = _ranges(shapes)
+        self.outputs = _ranges([out.shape for out in outs])
+        self.point = np.concatenate([np.ravel(args[k]) for k in rule.argnums])
+        several = len(outs) > 1
+        self.blocks = [
+            (f"∂{f'f[{j}]' if several else 'f'}/∂{rule.parameters[k].name}", rows, columns)
+            for j, rows in enumerate(self.outputs)
+            for k, columns in zip(rule.argnums, self.inputs, strict=True)
+        ]
+
+    def primal(self, point: jax.Array) -> jax.Array:
+        """All outputs as one vector."""
+        args = list(self.args)
+        for k, columns in zip(self.rule.argnums, self.inputs, strict=True):
+            args[k] = point[columns].reshape(args[k].shape)
+        return _raveled(jax.tree.leaves(self.rule.f(*args)))
+
+    def maps(self, *args: jax.Array) -> list[list[LinearMap]]:
+        """The closed form: per output, per argument."""
+        columns = [J if isinstance(J := self.rule.map(k, *args), tuple) else (J,) for k in self.rule.argnums]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    def closed(self, *args: jax.Array) -> jax.Array:
+        """The closed form as one matrix."""
+        return jnp.concatenate([jnp.concatenate([J.matrix() for J in row], axis=1) for row in self.maps(*args)])
+
+    def closed_and_products(self, *args: jax.Array) -> jax.Array:
+        """The closed form, then J v and uᵀ J with the products that the rule has, all as one vector."""
+        maps = self.maps(*args)
+        u, v = self.directions()
+        vs = [v[columns].reshape(args[k].shape) for k, columns in zip(self.rule.argnums, self.inputs, strict=True)]
+        us = [u[rows].reshape(row[0].out_shape) for rows, row in zip(self.outputs, maps, strict=True)]
+        matrix = jnp.concatenate([jnp.concatenate([J.matrix() for J in row], axis=1) for row in maps])
+        forward = [sum(J.mv(v) for J, v in zip(row, vs, strict=True)) for row in maps]
+        if len(us) == 1:
+            value = self.rule.f(*args)
+            backward = [self.rule.vjp(k, us[0], value, *args) for k in self.rule.argnums]
+        else:
+            backward = [sum(J.vm(u) for J, u in zip(column, us, strict=True)) for column in zip(*maps, strict=True)]
+        return _raveled([matrix, *forward, *backward])
+
+    def split(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The matrix and the products."""
+        n_out, n_in = self.outputs[-1].stop, self.inputs[-1].stop
+        return found[: n_out * n_in].reshape(n_out, n_in), found[n_out * n_in :]
+
+    def directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """A cotangent and a tangent, with entries of both signs and different sizes."""
+        return tuple(np.cos(1 + np.arange(side[-1].stop)) for side in (self.outputs, self.inputs))
+
+
+def _ranges(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
+    ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
+
+
+def _raveled(arrays: Sequence[jax.Array]) -> jax.Array:
+    return jnp.concatenate([jnp.ravel(array) for array in arrays])
+
+
+def _in_tails(proof: Proof, rule: Rule) -> None:
+    """An element-wise derivative at the edge points, relative to its program's value with 60 digits."""
+    points = np.array([x for x in EDGES if x not in rule.kinks_at])
+    k = rule.argnums[0]
+    args = rule.sample(0)
+    draws_any = rule.parameters[k].kind is None
+    if not draws_any:
+        points = np.ravel(args[k])
+    assert rule.derivative is not None
+    stated = np.asarray(rule.derivative(jnp.asarray(points)), np.float64)
+    automatic = np.asarray(jax.vmap(jax.grad(rule.f))(jnp.asarray(points)), np.float64)
+    tally = proof.tally("mpmath")
+    for x, closed, ad in zip(points, stated, automatic, strict=True):
+        true = exact.slope(rule.f, float(x))
+        bound = TAIL * (1 + x * x / 100)  # an exponent of x²/2 is rounded
+        comparison = compare(closed, true, normwise=bound, entrywise=bound)
+        tally.count(f"x = {x:g}", comparison)
+        if not compare(ad, true, normwise=1e-6, entrywise=1e-6).ok:
+            proof.notes.append(f"automatic differentiation is wrong at x = {x:g}: {ad:.3g}, but it is {true:.3g}")
+
+
+def _at_kinks(proof: Proof, rule: Rule) -> None:
+    """The value at a kink lies between the slopes on its sides."""
+    assert rule.derivative is not None
+    for x in rule.kinks_at:
+        at = [np.array(x)]
+        left, right = (ridders(rule.f, at, side=side) for side in ("left", "right"))
+        value = np.asarray(rule.derivative(jnp.asarray(x)), np.float64)
+        low, high = sorted((left.jacobian, right.jacobian))
+        clipped = Estimate("kink", np.clip(value, low, high), left.error + right.error)
+        proof.tally("one-sided differences").count(f"x = {x:g}", compare(value, clipped, entrywise=1e-6, normwise=1e-6))
+        ad = float(jax.grad(rule.f)(jnp.asarray(x)))
+        proof.notes.append(f"at the kink x = {x:g}, between {low:.3g} and {high:.3g}: here {value:g}, JAX says {ad:g}")
