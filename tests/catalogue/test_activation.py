@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jmc
-from jmc.catalogue.rule import RULES
+from jmc.catalogue.registry import rules
 
 for name in jmc.__all__:
     getattr(jmc, name)
@@ -23,7 +23,7 @@ EXACT = {
     "gelu": lambda x: mpmath.ncdf(x) + x * mpmath.npdf(x),
 }
 POINTS = [0.0, 1e-3, 0.5, 1.0, 3.0, 8.5, 16.0, 30.0, 36.7, 38.0, 40.0, 300.0, 1e3]
-ELEMENTWISE = [rule for rule in RULES.values() if rule.derivative is not None]
+ELEMENTWISE = [rule for rule in rules.records() if rule.derivative is not None]
 
 
 @pytest.mark.parametrize("rule", ELEMENTWISE, ids=lambda rule: rule.name)

@@ -9,7 +9,7 @@ from draws import normal
 
 import jmc
 from jmc.catalogue import marker
-from jmc.catalogue.rule import RULES
+from jmc.catalogue.registry import rules
 
 W, b, x, X = normal(3, 5), normal(3), normal(5), normal(7, 5)
 
@@ -50,14 +50,14 @@ def test_transformations_see_the_primal(transform):
 
 
 def test_a_traced_rule_is_found_by_identity():
-    rules = [eqn.params["rule"] for eqn in jax.make_jaxpr(marked)(W, b, x).eqns]
-    assert rules == [RULES["affine"], RULES["tanh"], RULES["softmax"]]
+    found = [eqn.params["rule"] for eqn in jax.make_jaxpr(marked)(W, b, x).eqns]
+    assert found == [rules["affine"], rules["tanh"], rules["softmax"]]
 
 
 def test_an_elementwise_rule_stays_itself_under_vmap():
     (eqn,) = jax.make_jaxpr(jax.vmap(jmc.gelu))(X).eqns
     assert eqn.primitive is marker.primitive
-    assert eqn.params["rule"] is RULES["gelu"]
+    assert eqn.params["rule"] is rules["gelu"]
 
 
 @pytest.mark.parametrize("axes", [(None, None, 0), (0, None, None), (None, 1, 0), (2, 0, 1)])
@@ -77,7 +77,7 @@ def test_compiled_code_is_that_of_the_primal():
     def cost(f):
         return jax.jit(jax.grad(lambda W: f(W, b, x)[0])).lower(W).compile().cost_analysis()
 
-    primal = [RULES[name].f for name in ("affine", "tanh", "softmax")]
+    primal = [rules[name].f for name in ("affine", "tanh", "softmax")]
 
     def unmarked(W, b, x):
         return primal[2](primal[1](primal[0](W, b, x)))

@@ -1,4 +1,4 @@
-"""Every rule of the registry against every oracle: a new rule is tested by existing."""
+"""Every function that is a rule: sizes, types, and what a vjp must be. A new one is tested by existing."""
 
 import jax
 import jax.numpy as jnp
@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 
 import jmc
-from jmc.catalogue.rule import RULES, elementwise, rule
-from jmc.checking.comparison import compare, conditioning
-from jmc.checking.oracles import all_oracles, double_precision
+from jmc.catalogue.registry import rules
+from jmc.catalogue.rule import elementwise, rule
+from jmc.checking.oracles import double_precision
 
-for name in jmc.__all__:  # every room of the catalogue registers its rules when it is imported
-    getattr(jmc, name)
-
-PAIRS = [
-    pytest.param(rule, argnum, id=f"{rule.name}-{rule.parameters[argnum].name}")
-    for rule in RULES.values()
-    for argnum, formula in enumerate(rule.vjps)
-    if formula is not None
-]
-each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+DECORATED = [rule for rule in rules.records() if rule.vjps]
+each_rule = pytest.mark.parametrize("rule", DECORATED, ids=lambda rule: rule.name)
 # Distinct primes, so that a transposed or swapped axis cannot pass; then one and none of everything.
 GENERIC = {"*n": (2, 3), "*m": (5,), "*s": (3, 5), "N": 7, "d": 11, "k": 5, "m": 3}
 BATCHED = GENERIC | {"*n": (7,), "*m": (), "*s": ()}
@@ -33,7 +25,7 @@ EDGES = (BATCHED, SINGLE, ONES, EMPTY, NO_FEATURES, NO_UNITS)
 
 
 def draw(rule, sizes, dtype, seed=0):
-    return rule.sample(np.random.default_rng(seed), sizes, dtype)
+    return rule.sample(np.random.default_rng(seed), dtype, sizes)
 
 
 def cotangent_for(rule, args, dtype, seed=0):
@@ -41,33 +33,9 @@ def cotangent_for(rule, args, dtype, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 
 
-def closed_jacobian(rule, argnum):
-    """The whole Jacobian, out_shape + in_shape, from the rule's vjp at every one-hot cotangent."""
-
-    def jacobian(*args):
-        value = rule.f(*args)
-        basis = jnp.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
-        rows = jax.vmap(lambda u: rule.vjp(argnum, u, value, *args))(basis)
-        return rows.reshape(value.shape + args[argnum].shape)
-
-    return jacobian
-
-
-@pytest.mark.parametrize(("rule", "argnum"), PAIRS)
-def test_closed_form_agrees_with_every_oracle(rule, argnum):
-    with double_precision():
-        args = draw(rule, GENERIC, jnp.float64)
-        jacobian = closed_jacobian(rule, argnum)
-        value = np.asarray(jax.jit(jacobian)(*args))
-    spread = conditioning(jacobian, args)
-    for estimate in all_oracles(rule.f, args, argnum, analytic=rule.analytic):
-        assert (comparison := compare(value, estimate, spread)).ok, f"{estimate.name}: {comparison}"
-    assert np.any(value != 0)
-
-
 def cotangents(rule, args, u):
     """uᵀ J for every real argument: the closed forms, and JAX's reverse mode over the primal."""
-    real = [i for i, formula in enumerate(rule.vjps) if formula is not None]
+    real = list(rule.argnums)
 
     def restricted(*moved):
         return rule.f(*[moved[real.index(i)] if i in real else arg for i, arg in enumerate(args)])
@@ -119,13 +87,12 @@ def test_public_name_is_the_primal_with_its_documentation(rule):
     np.testing.assert_allclose(public(*args), rule.f(*args), rtol=1e-6)
     assert public.__doc__
     assert rule.source
-    assert repr(rule) == rule.name
 
 
 def test_a_rule_must_be_complete():
     from jaxtyping import Array, Float
 
-    with pytest.raises(TypeError, match=r"formula for each of \['x'\], but got \['z'\]"):
+    with pytest.raises(TypeError, match=r"closed form for each of \['x'\], but got \['z'\]"):
 
         @rule(vjp={"z": lambda u, a, x: u}, source="")
         def incomplete(x: Float[Array, ""]) -> Float[Array, ""]:
@@ -145,7 +112,7 @@ def test_a_rule_must_be_complete():
 
 
 def test_integer_argument_has_no_vjp():
-    labels = RULES["softmax_cross_entropy_with_labels"]
+    labels = rules["softmax_cross_entropy_with_labels"]
     args = draw(labels, GENERIC, jnp.float32)
     with pytest.raises(TypeError, match="`labels` of softmax_cross_entropy_with_labels is an integer"):
         labels.vjp("labels", jnp.float32(1), labels.f(*args), *args)

@@ -29,7 +29,7 @@ class Rule:
         parameters: its arguments.
         jacobians: per argument ``(*args) -> ∂f/∂argument``, a LinearMap, or an array of shape ``out + in`` (for a
             scalar f, its gradient); None where only a vjp is stated, or nothing.
-        vjps: per argument ``(u, value, *args) -> uᵀ ∂f/∂argument``, where it is written by itself for accuracy or speed.
+        vjps: per argument ``(u, value, *args) -> uᵀ ∂f/∂argument``, written by itself for accuracy or speed.
         argnum: the argument, or arguments, that this rule is about.
         ids: the identities of the sources that it states.
         derivative, second: f′ and f″ of an element-wise rule; ``second`` of any other rule with one argument is
@@ -77,7 +77,7 @@ class Rule:
         return self.argnum if isinstance(self.argnum, tuple) else (self.argnum,)
 
     def jacobian(self, *args: Any) -> Any:
-        """The derivative in closed form: LinearMaps, nested as ``jax.jacfwd(rule.f, rule.argnum)(*args)`` nests arrays."""
+        """The derivative in closed form: LinearMaps, nested as ``jax.jacfwd(rule.f, rule.argnum)`` nests arrays."""
         rows = [self.map(k, *args) for k in self.argnums]
         if isinstance(self.argnum, int):
             return rows[0]

@@ -122,8 +122,9 @@ def conditioning(
     Every entry of `args[argnum]` (None: of every floating argument) moves by ε = 2⁻⁵² of itself, one or two
     units in the last place, up or down as the seed decides; the largest change over `patterns` such moves
     is returned, in float64 and the derivative's shape. Zeros stay where they are, and a change that is not
-    finite counts as none. A `derivative` that is jitted already is called as it is. Raises ValueError or TypeError for an
-    `argnum` that names no floating argument.
+    finite counts as none. A `derivative` that is jitted already is called as it is.
+
+    Raises ValueError or TypeError for an `argnum` that names no floating argument.
     """
     signs = np.random.default_rng(seed)
     with double_precision(), np.errstate(over="ignore", invalid="ignore"):

@@ -14,9 +14,9 @@ import mpmath
 import numpy as np
 from jax.extend.core import Jaxpr, Literal
 from jax.extend.core import primitives as p
-from mpmath import mp
 
 DIGITS = 60
+mp: Any = mpmath.mp  # its functions are made when it is loaded, where no type checker sees them
 
 
 class Unreadable(NotImplementedError):  # noqa: N818 - it reads as what it says
@@ -31,10 +31,6 @@ def _logistic(x: Any) -> Any:
     return 1 / (1 + mp.exp(-x))
 
 
-def _sign(x: Any) -> Any:
-    return mp.sign(x)
-
-
 _MEANING: dict[Any, Callable[..., Any]] = {
     p.add_p: operator.add,
     p.sub_p: operator.sub,
@@ -44,7 +40,7 @@ _MEANING: dict[Any, Callable[..., Any]] = {
     p.max_p: max,
     p.min_p: min,
     p.abs_p: abs,
-    p.sign_p: _sign,
+    p.sign_p: mp.sign,
     p.exp_p: mp.exp,
     p.log_p: mp.log,
     p.log1p_p: lambda x: mp.log(1 + x),

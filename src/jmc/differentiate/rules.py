@@ -33,7 +33,8 @@ def rule_terms(
             return marker.at(precision, lambda u: rule.vjp(k, u, out, *args))(u)
 
         if rule.jacobians[k] is not None:
-            found[k] = marker.at(precision, functools.partial(rule.map, k))(*args).terms
+            J: Any = marker.at(precision, functools.partial(rule.map, k))(*args)
+            found[k] = J.terms
             continue
         if np.shape(out) == ():
             found[k] = (row(vjp(jnp.ones_like(out))),)
