@@ -24,6 +24,9 @@ _HOME = {
     ),
     "catalogue.network": ("layer", "network"),
     "catalogue.neuron": ("neuron", "neuron_loss"),
+    "catalogue.registry": ("rules",),
+    "catalogue.rule": ("elementwise", "rule"),
+    "checking.proof": ("check",),
     "differentiate.entry": ("layer_loss_grad", "network_loss_grad", "neuron_grad", "neuron_loss_grad"),
     "differentiate.gradient": ("grad", "value_and_grad"),
     "differentiate.jacobian": ("hessian", "jacobian", "value_and_jacobian"),
@@ -53,6 +56,9 @@ if TYPE_CHECKING:
     )
     from jmc.catalogue.network import layer, network
     from jmc.catalogue.neuron import neuron, neuron_loss
+    from jmc.catalogue.registry import rules
+    from jmc.catalogue.rule import elementwise, rule
+    from jmc.checking.proof import check
     from jmc.differentiate.entry import layer_loss_grad, network_loss_grad, neuron_grad, neuron_loss_grad
     from jmc.differentiate.gradient import grad, value_and_grad
     from jmc.differentiate.jacobian import hessian, jacobian, value_and_jacobian

@@ -11,13 +11,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue.rule import elementwise, rule
+from jmc.linear import build
 from jmc.linear.build import einsum
 from jmc.linear.linear_map import LinearMap
 
 ARTICLE = "The Matrix Calculus You Need For Deep Learning"
 
 
-@elementwise(derivative=jnp.ones_like, source=f"{ARTICLE}, §4.2", analytic=True)
+@elementwise(
+    derivative=jnp.ones_like,
+    jacobian=lambda x: build.identity(x.shape),
+    source=f"{ARTICLE}, §4.2: ∂x/∂x = I",
+    analytic=True,
+)
 def identity(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """f(x) = x, f′(x) = 1. Element-wise on any shape, in the dtype of ``x``."""
     return x

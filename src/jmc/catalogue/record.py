@@ -1,5 +1,6 @@
 """The record of a rule: a primal, what it takes, and its derivatives in closed form."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -87,10 +88,9 @@ class Rule:
         """∂f/∂argument, the argument by position or by name: a LinearMap, or a tuple of them if f returns several."""
         k = self.position(argument)
         x = jnp.asarray(args[k])
-        if self.derivative is not None:
-            return build.diagonal(self.derivative(x))
-        formula = self.jacobians[k]
-        return as_map(formula(*args) if formula is not None else self._swept(k, *args), x, args)
+        if (formula := self.jacobians[k]) is not None:
+            return as_map(formula(*args), x, args)
+        return build.diagonal(self.derivative(x)) if self.derivative is not None else self._swept(k, x, args)
 
     def hessian(self, *args: Any) -> Any:
         """The second derivative in closed form: the Jacobian of ``jax.jacfwd(rule.f, rule.argnum)``.
@@ -112,7 +112,7 @@ class Rule:
     def position(self, argument: int | str) -> int:
         """The position of an argument that has a derivative. Raises TypeError for any other."""
         k = argument if isinstance(argument, int) else [p.name for p in self.parameters].index(argument)
-        if self.jacobians[k] is None and (not self.vjps or self.vjps[k] is None):
+        if self.jacobians[k] is None and (not self.vjps or self.vjps[k] is None) and self.derivative is None:
             kind = "a real" if self.parameters[k].real else "an integer"
             raise TypeError(f"`{self.parameters[k].name}` of {self.name} is {kind} argument without a derivative")
         return k
@@ -152,24 +152,30 @@ class Rule:
         """The rule of the first derivative, taken by JAX: its closed form is this rule's second derivative."""
         assert self.second is not None
         k = self.argnums[0]
-        nothing = (None,) * len(self.parameters)
-        if self.derivative is not None:
-            first, second = _slope(self.f), self.second
-        else:
-            first, second = _first(self.f, k), None
-        jacobians = tuple(self.second if i == k else None for i in range(len(self.parameters)))
-        name = f"{self.name}, second derivative"
+        elementwise = self.derivative is not None
+        positions = range(len(self.parameters))
         return replace(
-            self, name=name, f=first, jacobians=jacobians, vjps=nothing, argnum=k, derivative=second, second=None,
-            ids=tuple(ids), erratum="", printed=None, analytic=False,
-        )  # fmt: skip
+            self,
+            name=f"{self.name}, second derivative",
+            f=_slope(self.f) if elementwise else _gradient(self.f, k),
+            jacobians=tuple(self.second if i == k and not elementwise else None for i in positions),
+            argnum=k,
+            vjps=(),
+            ids=tuple(ids),
+            derivative=self.second if elementwise else None,
+            second=None,
+            analytic=False,
+            erratum="",
+            printed=None,
+            steps=None,
+        )
 
-    def _swept(self, k: int, *args: Any) -> jax.Array:
-        """∂f/∂argument from the rule's vjp at every one-hot cotangent: the whole array."""
+    def _swept(self, k: int, x: jax.Array, args: Sequence[Any]) -> LinearMap:
+        """∂f/∂argument from the rule's vjp at every one-hot cotangent."""
         value = self.f(*args)
         basis = jnp.eye(math.prod(value.shape), dtype=value.dtype).reshape(-1, *value.shape)
         rows = jax.vmap(lambda u: self.vjp(k, u, value, *args))(basis)
-        return rows.reshape(value.shape + jnp.shape(args[k]))
+        return build.dense(rows.reshape(value.shape + x.shape), value.ndim)
 
 
 def as_map(found: Any, x: jax.Array, args: Sequence[Any]) -> Any:
@@ -189,16 +195,11 @@ def _seed(key: Any) -> Any:
     return np.asarray(jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key)
 
 
-def _first(f: Formula, argnum: int) -> Formula:
+def _gradient(f: Formula, argnum: int) -> Formula:
     """∂f/∂argument by JAX, of any shape of f."""
-    return _inside(f, jax.jacrev(f, argnum))
+    return functools.wraps(f)(jax.jacrev(f, argnum))
 
 
 def _slope(f: Formula) -> Formula:
     """f′ of an element-wise f by JAX."""
-    return _inside(f, lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1])
-
-
-def _inside(f: Formula, derivative: Formula) -> Formula:
-    derivative.__module__ = f.__module__  # which family it belongs to
-    return derivative
+    return functools.wraps(f)(lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1])

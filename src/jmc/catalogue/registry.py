@@ -28,6 +28,13 @@ WIKIPEDIA = {
 }
 
 
+class UnknownRule(KeyError):  # noqa: N818 - it reads as what it says
+    """No rule has this name or id."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Registry(Mapping[str, Rule]):
     """Rules by name and by id (``rules["softmax"]``, ``rules["K-57"]``).
 
@@ -67,13 +74,24 @@ class Registry(Mapping[str, Rule]):
         """Every id, in the order of the sources."""
         return sorted((key for key, rule in self._all().items() if key in rule.ids), key=natural)
 
+    def ids_of(self, rule: Rule) -> list[str]:
+        """The ids that this rule or a part of it states."""
+        return sorted((key for key, r in self._all().items() if key in r.ids and r.name == rule.name), key=natural)
+
+    def families(self) -> dict[str, list[Rule]]:
+        """The rules by the file that they stand in."""
+        found: dict[str, list[Rule]] = {}
+        for rule in self.records():
+            found.setdefault(rule.family, []).append(rule)
+        return found
+
     def __getitem__(self, key: str) -> Rule:
         try:
             return self._all()[key]
         except KeyError:
             near = difflib.get_close_matches(str(key), self._keys, 3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise KeyError(f"no rule is named {key!r}{hint}") from None
+            raise UnknownRule(f"`{key}` must be the name or the id of a rule, but there is none{hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())

@@ -114,6 +114,7 @@ def elementwise(
     derivative: Formula,
     source: str,
     second: Formula | None = None,
+    jacobian: Formula | None = None,
     ids: str = "",
     kinks: str = "",
     kinks_at: Sequence[float] = (),
@@ -121,9 +122,13 @@ def elementwise(
     analytic: bool = False,
     domain: str | Draw | None = None,
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
-    """Register the decorated f(x) with its derivatives f′(x), f″(x); the Jacobian is diag(f′(x)) (article §4.2)."""
+    """Register the decorated f(x) with its derivatives f′(x), f″(x); the Jacobian is diag(f′(x)) (article §4.2).
+
+    ``jacobian`` says so if it is more special than that. The other arguments are those of :func:`rule`.
+    """
     return rule(
         source=source,
+        jacobian=None if jacobian is None else {"x": jacobian},
         vjp={"x": lambda u, _, x: u * derivative(x)},
         derivative=derivative,
         second=second,

@@ -7,6 +7,7 @@ Everywhere below `f` takes arrays and returns one real array; both may have any 
 Arguments that are not differentiated may hold integers. All of them are traced, the floating ones in float64.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _STEPS = 28  # down to 1.9⁻²⁷ = 3e-8 of the first step
 _ORDERS = 8
 _CAUTION = 4  # by which the bare estimate has fallen short: one-sided, where a tail like erf's begins
 
+QUICK = {"xla_backend_optimization_level": 0}  # for programs that are compiled to be run a few times
 _POINTS_AT_ONCE = 2**22  # argument entries in flight in one batch, 32 MiB
 
 
@@ -177,8 +179,14 @@ def all_oracles(
 def _automatic(name: str, jacobian: Callable, f: Callable, args: Sequence[ArrayLike], argnum: int) -> Estimate:
     with double_precision():
         args, argnum, shape = _prepare(f, args, argnum)
-        dense = np.zeros(shape) if 0 in shape else jax.jit(jacobian(f, argnums=argnum))(*args)
+        dense = np.zeros(shape) if 0 in shape else _compiled(jacobian, f, argnum)(*args)
         return Estimate(name, np.asarray(dense, np.float64))
+
+
+@functools.lru_cache(16)
+def _compiled(transform: Callable, f: Callable, argnum: int) -> Callable:
+    """``transform(f, argnum)``, compiled once for several points with the same shapes."""
+    return jax.jit(transform(f, argnum), compiler_options=QUICK)
 
 
 def _prepare(f: Callable, args: Sequence[ArrayLike], argnum: int) -> tuple[list[np.ndarray], int, tuple[int, ...]]:
@@ -193,7 +201,10 @@ def _prepare(f: Callable, args: Sequence[ArrayLike], argnum: int) -> tuple[list[
 
 def _evaluate(f: Callable, args: list[np.ndarray], argnum: int, values: np.ndarray) -> np.ndarray:
     """`f` with entry i of `args[argnum]` replaced by `values[i, p]`: shape (i, p, size of the output)."""
+    return np.asarray(_compiled(_sweep, f, argnum)(args, values))
 
+
+def _sweep(f: Callable, argnum: int) -> Callable:
     def replaced(args: list[Array], entry: Array, value: Array) -> Array:
         x = args[argnum]
         moved = x.astype(value.dtype).ravel().at[entry].set(value).reshape(x.shape)
@@ -204,7 +215,7 @@ def _evaluate(f: Callable, args: list[np.ndarray], argnum: int, values: np.ndarr
         batch = max(1, _POINTS_AT_ONCE // values.size)
         return jax.lax.map(lambda at: row(args, *at), (jnp.arange(len(values)), values), batch_size=batch)
 
-    return np.asarray(jax.jit(sweep)(args, values))
+    return sweep
 
 
 def _extrapolate(slopes: np.ndarray, rounding: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:

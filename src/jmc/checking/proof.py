@@ -22,14 +22,13 @@ import numpy as np
 from jmc.catalogue.record import Rule
 from jmc.checking import exact
 from jmc.checking.comparison import Comparison, compare, conditioning
-from jmc.checking.oracles import Estimate, complex_step, double_precision, forward_ad, reverse_ad, ridders
+from jmc.checking.oracles import QUICK, Estimate, complex_step, double_precision, forward_ad, reverse_ad, ridders
 from jmc.linear.linear_map import LinearMap
 
 POINTS = 3
 EDGES = (0.0, 1e-3, -1e-3, 0.7, -0.7, 3.0, -3.0, 12.0, -12.0, 40.0, -40.0)
 TAIL = 1e-12
 """What an element-wise derivative may be off, relative to itself, by its program's value with 60 digits."""
-QUICK = {"xla_backend_optimization_level": 0}  # compiled once and run once
 
 
 @dataclass
@@ -93,6 +92,7 @@ class Proof:
             "oracles": {
                 t.oracle: {"comparisons": t.comparisons, "max_error": t.largest} for t in self.tallies.values()
             },
+            "agreeing": self.oracles,
             "structure": self.structures,
             "notes": self.notes,
             "failures": self.failures,
@@ -116,7 +116,7 @@ def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
 
     Args:
         rule: from ``jmc.rules``, or a user's own.
-        points: how many points are drawn.
+        points: how many points are drawn; every other one has sizes of its own.
         seed: what they depend on.
 
     Raises TypeError for anything that is not a rule.
@@ -125,24 +125,25 @@ def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
         raise TypeError(f"`rule` must be a rule of jmc.rules, but got {type(rule).__name__}")
     proof = Proof(rule)
     with double_precision():
-        for k in range(points):
-            _at_point(proof, rule.sample(np.random.default_rng([seed, k])), f"point {k + 1}", seed + k)
+        for k in range(0, points, 2):
+            sizes = rule.sizes(np.random.default_rng([seed, k]))
+            drawn = [rule.sample(np.random.default_rng([seed, i]), sizes=sizes) for i in range(k, min(k + 2, points))]
+            flat = _Flat(rule, drawn[0])
+            proof.structures = [J.structure for row in jax.eval_shape(flat.maps, *drawn[0]) for J in row]
+            for i, args in enumerate(drawn, k):
+                _at_point(proof, flat, args, f"point {i + 1}", seed)
         if rule.derivative is not None:
             _in_tails(proof, rule)
             _at_kinks(proof, rule)
     return proof
 
 
-def _at_point(proof: Proof, args: Sequence[jax.Array], where: str, seed: int) -> None:
-    rule = proof.rule
-    flat = _Flat(rule, args)
-    proof.structures = [J.structure for row in jax.eval_shape(flat.maps, *args) for J in row]
-    closed = jax.jit(flat.closed_and_products, compiler_options=QUICK)
-    found = np.asarray(closed(*args))
-    spread = conditioning(closed, args, seed=seed)
+def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str, seed: int) -> None:
+    found = np.asarray(flat.compiled(*args))
+    spread = conditioning(flat.compiled, args, seed=seed)
     (matrix, products), (spread, _) = flat.split(found), flat.split(spread)
-    oracles = [ridders, forward_ad, reverse_ad, *[complex_step] * rule.analytic]
-    differences, *estimates = [oracle(flat.primal, [flat.point]) for oracle in oracles]
+    oracles = [ridders, forward_ad, reverse_ad, *[complex_step] * proof.rule.analytic]
+    differences, *estimates = [oracle(flat.primal, [flat.point(args), *args]) for oracle in oracles]
     for name, rows, columns in flat.blocks:
         place = f"{where}, {name}"
         block = np.s_[rows, columns]
@@ -166,39 +167,39 @@ def _part(estimate: Estimate, block: tuple[slice, slice]) -> Estimate:
 
 
 class _Flat:
-    """A rule at a point as one function of one vector: all outputs of all differentiated arguments."""
+    """A rule as one function of one vector: all outputs of all differentiated arguments, of these shapes."""
 
     def __init__(self, rule: Rule, args: Sequence[jax.Array]):
-        self.rule, self.args = rule, list(args)
-        shapes = [np.shape(args[k]) for k in rule.argnums]
+        self.rule = rule
         outs = jax.tree.leaves(jax.eval_shape(rule.f, *args))
-        self.inputs = _ranges(shapes)
+        self.inputs = _ranges([np.shape(args[k]) for k in rule.argnums])
         self.outputs = _ranges([out.shape for out in outs])
-        self.point = np.concatenate([np.ravel(args[k]) for k in rule.argnums])
-        several = len(outs) > 1
         self.blocks = [
-            (f"∂{f'f[{j}]' if several else 'f'}/∂{rule.parameters[k].name}", rows, columns)
+            (f"∂{f'f[{j}]' if len(outs) > 1 else 'f'}/∂{rule.parameters[k].name}", rows, columns)
             for j, rows in enumerate(self.outputs)
             for k, columns in zip(rule.argnums, self.inputs, strict=True)
         ]
+        # each one object, so that another point of these shapes finds the program of the first
+        self.primal = self._primal
+        self.compiled = jax.jit(self._closed_and_products, compiler_options=QUICK)
 
-    def primal(self, point: jax.Array) -> jax.Array:
+    def point(self, args: Sequence[jax.Array]) -> np.ndarray:
+        """The differentiated arguments as one vector."""
+        return np.concatenate([np.ravel(args[k]) for k in self.rule.argnums])
+
+    def _primal(self, point: jax.Array, *args: jax.Array) -> jax.Array:
         """All outputs as one vector."""
-        args = list(self.args)
+        moved = list(args)
         for k, columns in zip(self.rule.argnums, self.inputs, strict=True):
-            args[k] = point[columns].reshape(args[k].shape)
-        return _raveled(jax.tree.leaves(self.rule.f(*args)))
+            moved[k] = point[columns].reshape(args[k].shape)
+        return _raveled(jax.tree.leaves(self.rule.f(*moved)))
 
     def maps(self, *args: jax.Array) -> list[list[LinearMap]]:
         """The closed form: per output, per argument."""
         columns = [J if isinstance(J := self.rule.map(k, *args), tuple) else (J,) for k in self.rule.argnums]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    def closed(self, *args: jax.Array) -> jax.Array:
-        """The closed form as one matrix."""
-        return jnp.concatenate([jnp.concatenate([J.matrix() for J in row], axis=1) for row in self.maps(*args)])
-
-    def closed_and_products(self, *args: jax.Array) -> jax.Array:
+    def _closed_and_products(self, *args: jax.Array) -> jax.Array:
         """The closed form, then J v and uᵀ J with the products that the rule has, all as one vector."""
         maps = self.maps(*args)
         u, v = map(jnp.asarray, self.directions())

@@ -11,6 +11,7 @@ from io import TextIOWrapper
 
 # Each is a module here with `run(arguments) -> int`; its summary stands here so that help need not load it.
 COMMANDS = {
+    "rules": "show, search and prove the rules of the catalogue",
     "train": "train a neuron, a layer or a network as a TOML file says",
 }
 BAD_USAGE, STORAGE_FAILED, INTERRUPTED, READER_GONE = 2, 6, 130, 141

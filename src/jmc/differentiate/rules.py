@@ -22,7 +22,7 @@ def rule_terms(
     rule: Rule, precision: str | None, args: Sequence[Any], out: Any, moving: Sequence[int]
 ) -> dict[int, Terms] | Opaque:
     """The Jacobian of the rule's value with respect to each moving argument."""
-    if rule.derivative is not None:
+    if rule.derivative is not None and rule.jacobians[0] is None:
         labels = fresh(np.shape(out))
         slope = marker.at(precision, rule.derivative)(args[0])
         return {0: (Term(1, (Factor(slope, tuple(labels)),), plains(labels), plains(labels)),)}

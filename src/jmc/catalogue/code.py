@@ -1,0 +1,83 @@
+"""What a rule's code says: the statement that registers it, and the functions of its file that it names."""
+
+import ast
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+from jmc.catalogue.record import Rule
+
+
+def statement(rule: Rule) -> str:
+    """The source of the rule: the primal and, next to it, its derivative. Empty where no file has it."""
+    found = _statement(rule)
+    return "" if found is None else ast.get_source_segment(_text(rule), found) or ""
+
+
+def decorated(rule: Rule) -> str:
+    """The statement with its decorators, and before it the functions and constants of the same file that it names."""
+    found = _statement(rule)
+    if found is None:
+        return ""
+    top = {name: node for node in _tree(rule).body for name in _names(node)}
+    lines = _text(rule).splitlines()
+    wanted = {id(found): found}
+    open_ = [found]
+    while open_:
+        for name in {node.id for node in ast.walk(open_.pop()) if isinstance(node, ast.Name)}:
+            if (node := top.get(name)) is not None and id(node) not in wanted:
+                wanted[id(node)] = node
+                open_.append(node)
+    return "\n\n".join(
+        "\n".join(lines[_first(node) - 1 : node.end_lineno]) for node in sorted(wanted.values(), key=_first)
+    )
+
+
+def place(rule: Rule) -> str:
+    """The file and line of the statement."""
+    found = _statement(rule)
+    return f"{inspect.getsourcefile(rule.f)}:{_first(found)}" if found is not None else ""
+
+
+def _statement(rule: Rule) -> Any:
+    code = getattr(rule.f, "__code__", None)
+    if not isinstance(code, CodeType):
+        return None
+    return next((n for n in _tree(rule).body if _first(n) <= code.co_firstlineno <= (n.end_lineno or 0)), None)
+
+
+def _first(node: Any) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _names(node: Any) -> Iterator[str]:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.Assign):
+        yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _text(rule: Rule) -> str:
+    return _read(inspect.getsourcefile(rule.f))
+
+
+def _tree(rule: Rule) -> ast.Module:
+    return _parsed(_text(rule))
+
+
+@functools.cache
+def _read(path: str | None) -> str:
+    if path is None:
+        return ""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
