@@ -38,11 +38,11 @@ def decorated(rule: Rule) -> str:
 def place(rule: Rule) -> str:
     """The file and line of the statement."""
     found = _statement(rule)
-    return f"{inspect.getsourcefile(rule.f)}:{_first(found)}" if found is not None else ""
+    return f"{inspect.getsourcefile(inspect.unwrap(rule.f))}:{_first(found)}" if found is not None else ""
 
 
 def _statement(rule: Rule) -> Any:
-    code = getattr(rule.f, "__code__", None)
+    code = getattr(inspect.unwrap(rule.f), "__code__", None)
     if not isinstance(code, CodeType):
         return None
     return next((n for n in _tree(rule).body if _first(n) <= code.co_firstlineno <= (n.end_lineno or 0)), None)
@@ -60,7 +60,7 @@ def _names(node: Any) -> Iterator[str]:
 
 
 def _text(rule: Rule) -> str:
-    return _read(inspect.getsourcefile(rule.f))
+    return _read(inspect.getsourcefile(inspect.unwrap(rule.f)))
 
 
 def _tree(rule: Rule) -> ast.Module:
