@@ -91,23 +91,6 @@ J = LinearMap([dense(normal(3, 4), 1), Term(1, (), (plain(a),), (Axis(4, ((a, 1)
 D = np.asarray(normal(3, 4)) + np.eye(3, 4, 1, dtype="float32")
 
 
-def test_layouts():
-    gradient = LinearMap([row(normal(4))], (), (4,), "float32")
-    column = LinearMap([row(normal(4)).T], (4,), (), "float32")
-    scalar = LinearMap([identity(())], (), (), "float32")
-    shapes = {
-        layout: [K.matrix(layout).shape for K in (scalar, gradient, column, J)]
-        for layout in ("numerator", "denominator", "mixed")
-    }
-    assert shapes == {
-        "numerator": [(1, 1), (1, 4), (4, 1), (3, 4)],
-        "denominator": [(1, 1), (4, 1), (1, 4), (4, 3)],
-        "mixed": [(1, 1), (4, 1), (4, 1), (3, 4)],
-    }
-    with pytest.raises(ValueError, match="`layout` must be 'numerator', 'denominator' or 'mixed', but got 'rows'"):
-        J.matrix("rows")
-
-
 def test_numpy_does_not_swallow_a_map():
     for use in (
         np.asarray,

@@ -1,6 +1,5 @@
 """`LinearMap`: a Jacobian as a sum of einsums, with the operations that keep it one."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jmc.linear import layout as layouts
 from jmc.linear import structure
 from jmc.linear.collapse import factored, settled
 from jmc.linear.contract import check_size, flops
@@ -64,17 +64,26 @@ class LinearMap:
         check_size(shape, self.dtype, max_bytes, "a dense Jacobian")
         return total(factored(self.terms, self.dtype, max_bytes), shape, self.dtype, max_bytes)
 
-    def matrix(self, layout: str = "numerator", max_bytes: int = MAX_BYTES) -> jax.Array:
-        """The Jacobian as a two-dimensional table, arrays flattened in row-major order.
+    def matrix(self, layout: str = "numerator", order: str = "row-major", max_bytes: int = MAX_BYTES) -> jax.Array:
+        """The Jacobian as a two-dimensional table, of arrays stacked into vectors.
 
-        ``"numerator"`` (the article's): a row per output, a column per input, so that scalar by vector is a row and
-        vector by scalar a column. ``"denominator"`` is its transpose. ``"mixed"`` is the numerator layout, but the
-        gradient of a scalar is a column.
+        Args:
+            layout: ``"numerator"`` (the article's): a row per output, a column per input, so that scalar by vector is a
+                row and vector by scalar a column. ``"denominator"`` is its transpose. ``"mixed"`` is the numerator
+                layout, but the gradient of a scalar is a column.
+            order: in which arrays with several axes are stacked: ``"row-major"`` (``"C"``), or ``"column-major"``
+                (``"F"``), the books' vec.
+            max_bytes: as in :meth:`dense`.
         """
-        if layout not in ("numerator", "denominator", "mixed"):
-            raise ValueError(f"`layout` must be 'numerator', 'denominator' or 'mixed', but got {layout!r}")
-        table = self.dense(max_bytes).reshape(math.prod(self.out_shape), math.prod(self.in_shape))
-        return table.T if layout == "denominator" or (layout == "mixed" and self.out_shape == ()) else table
+        return layouts.matrix(self.dense(max_bytes), len(self.out_shape), layout, order)
+
+    def table(self, layout: str = "numerator", max_bytes: int = MAX_BYTES) -> jax.Array:
+        """The table that books print, as :meth:`matrix`, but with a scalar by a matrix, or the reverse, as a matrix.
+
+        ∂y/∂X has the shape of Xᵀ in the numerator layout, that of X in the others; ∂Y/∂x that of Y, or of Yᵀ in the
+        denominator layout. Raises ValueError for more axes than that.
+        """
+        return layouts.table(self.dense(max_bytes), len(self.out_shape), layout)
 
     def mv(self, v: jax.Array) -> jax.Array:
         """J v: the tangent of the output, of ``out_shape``, for a tangent ``v`` of ``in_shape``."""
