@@ -14,3 +14,14 @@ def strict_jax():
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def own_rules(monkeypatch):
+    """Rules that the test registers are known to it alone."""
+    from jmc.catalogue.registry import rules
+
+    rules.records()
+    for name in ("_rules", "_keys"):
+        monkeypatch.setattr(rules, name, dict(getattr(rules, name)))
+    return rules

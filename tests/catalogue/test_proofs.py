@@ -20,6 +20,7 @@ def test_the_closed_form_agrees_with_every_oracle(rule):
     proof = check(rule, points=1)
     assert proof.ok, str(proof)
     assert len(proof.oracles) >= 3
+    assert not proof.hidden
 
 
 @pytest.mark.parametrize("rule", PRINTED, **named)

@@ -8,37 +8,38 @@ from typing import Any
 
 from jmc.catalogue.record import Rule
 from jmc.catalogue.registry import rules
-from jmc.checking.proof import check
+from jmc.checking.proof import POINTS, check
 
 # A process of its own has nothing but the catalogue: it finds a rule by its name.
 _FEW = 8
 
 
-def proofs(wanted: Sequence[Rule], workers: int | None = None) -> Iterator[dict[str, Any]]:
+def proofs(wanted: Sequence[Rule], workers: int | None = None, points: int = POINTS) -> Iterator[dict[str, Any]]:
     """The proof of each rule of the catalogue as a dict (``Proof.as_dict``), in the order in which they are done.
 
     Args:
         wanted: the rules.
         workers: how many processes; as many as there are processors if None, and none for a handful of rules.
+        points: how many points are drawn for each.
     """
     workers = len(os.sched_getaffinity(0)) if workers is None else workers
     names = [rule.name for rule in wanted]
     if workers < 2 or len(names) <= _FEW:
-        yield from map(_proof, names)
+        yield from (_proof(name, points) for name in names)
         return
     # spawned, since JAX's threads do not survive a fork
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         try:
-            for done in as_completed([pool.submit(_proof, name) for name in names]):
+            for done in as_completed([pool.submit(_proof, name, points) for name in names]):
                 yield done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _proof(name: str) -> dict[str, Any]:
+def _proof(name: str, points: int) -> dict[str, Any]:
     try:
-        return check(rules[name]).as_dict()
+        return check(rules[name], points).as_dict()
     except Exception as error:  # a rule that cannot even be evaluated is one that is not proved
         message = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         failed = {"ok": False, "oracles": {}, "agreeing": [], "structure": [], "notes": [], "failures": [message]}

@@ -22,6 +22,7 @@ import numpy as np
 from jmc.catalogue.record import Rule
 from jmc.checking import exact
 from jmc.checking.comparison import Comparison, compare, conditioning
+from jmc.checking.hidden import hidden
 from jmc.checking.oracles import QUICK, Estimate, complex_step, double_precision, forward_ad, reverse_ad, ridders
 from jmc.linear.linear_map import LinearMap
 
@@ -57,12 +58,14 @@ class Proof:
         tallies: per oracle.
         notes: where automatic differentiation is wrong, or what a kink's value lies between.
         structures: of the closed form, with the sizes of the last point.
+        hidden: structure that the entries have and the closed form, being dense, does not show.
     """
 
     rule: Rule
     tallies: dict[str, Tally] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     structures: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -94,6 +97,7 @@ class Proof:
             },
             "agreeing": self.oracles,
             "structure": self.structures,
+            "hidden": self.hidden,
             "notes": self.notes,
             "failures": self.failures,
         }
@@ -104,7 +108,9 @@ class Proof:
             f"  {t.oracle:22} {t.comparisons:3} comparisons, largest error {t.largest:.1e}"
             for t in self.tallies.values()
         ]
-        rest = [f"  note: {note}" for note in self.notes] + [f"  against: {line}" for line in self.failures]
+        rest = [f"  note: {note}" for note in [*self.notes, *self.hidden]] + [
+            f"  against: {line}" for line in self.failures
+        ]
         return "\n".join([head, *rows, *rest])
 
 
@@ -129,16 +135,19 @@ def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
             sizes = rule.sizes(np.random.default_rng([seed, k]))
             drawn = [rule.sample(np.random.default_rng([seed, i]), sizes=sizes) for i in range(k, min(k + 2, points))]
             flat = _Flat(rule, drawn[0])
-            proof.structures = [J.structure for row in jax.eval_shape(flat.maps, *drawn[0]) for J in row]
+            maps = [J for row in jax.eval_shape(flat.maps, *drawn[0]) for J in row]
+            proof.structures = [J.structure for J in maps]
             for i, args in enumerate(drawn, k):
-                _at_point(proof, flat, args, f"point {i + 1}", seed)
+                matrix = _at_point(proof, flat, args, f"point {i + 1}", seed)
+            proof.hidden = flat.hidden(maps, matrix)
         if rule.derivative is not None:
             _in_tails(proof, rule)
             _at_kinks(proof, rule)
     return proof
 
 
-def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str, seed: int) -> None:
+def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str, seed: int) -> np.ndarray:
+    """Holds the closed form to the oracles there, and returns its entries."""
     found = np.asarray(flat.compiled(*args))
     spread = conditioning(flat.compiled, args, seed=seed)
     (matrix, products), (spread, _) = flat.split(found), flat.split(spread)
@@ -159,6 +168,7 @@ def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str
     expected = np.concatenate([matrix @ v, u @ matrix])
     moved = np.concatenate([spread @ np.abs(v), np.abs(u) @ spread])
     proof.tally(PRODUCTS).count(where, compare(products, expected, moved))
+    return matrix
 
 
 def _part(estimate: Estimate, block: tuple[slice, slice]) -> Estimate:
@@ -218,6 +228,14 @@ class _Flat:
         """The matrix and the products."""
         n_out, n_in = self.outputs[-1].stop, self.inputs[-1].stop
         return found[: n_out * n_in].reshape(n_out, n_in), found[n_out * n_in :]
+
+    def hidden(self, maps: Sequence[LinearMap], matrix: np.ndarray) -> list[str]:
+        """Structure that dense maps do not show."""
+        found = []
+        for J, (name, rows, columns) in zip(maps, self.blocks, strict=True):
+            if more := hidden(J, matrix[rows, columns].reshape(J.out_shape + J.in_shape)):
+                found.append(f"{name} is stated as {J.structure}, but {more}")
+        return found
 
     def directions(self) -> tuple[np.ndarray, np.ndarray]:
         """A cotangent and a tangent, with entries of both signs and different sizes."""

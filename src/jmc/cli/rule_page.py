@@ -2,22 +2,29 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jmc.cli.console import console
+
 if TYPE_CHECKING:
     from jmc.catalogue.record import Rule
 
+FACTS = ("ids", "arguments", "value", "derivatives", "conditions", "kinks", "source", "erratum", "place")
 
-def as_dict(rule: "Rule") -> dict[str, Any]:
+
+def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
     """What `show` shows."""
     from jmc.catalogue.code import decorated, place
     from jmc.catalogue.registry import rules
+    from jmc.catalogue.shapes import shown, value_axes
 
+    outs = value_axes(rule)
     return {
         "name": rule.name,
         "ids": rules.ids_of(rule),
         "family": rule.family,
         "arguments": [str(parameter) for parameter in rule.parameters],
-        "wrt": [rule.parameters[k].name for k in rule.argnums],
-        "structure": structures(rule),
+        "value": [shown(out) for out in outs],
+        "derivatives": _derivatives(rule, outs, layout),
+        "layout": layout,
         "conditions": rule.conditions,
         "kinks": rule.kinks,
         "source": rule.source,
@@ -27,37 +34,56 @@ def as_dict(rule: "Rule") -> dict[str, Any]:
     }
 
 
-def structures(rule: "Rule") -> list[str]:
-    """Of each part of the closed form, at sizes that are distinct primes."""
+def _derivatives(rule: "Rule", outs: list[tuple[str, ...]], layout: str) -> list[dict[str, str]]:
+    """Of each output by each argument: its shape, its size as a table, its structure at sizes that are primes."""
     import jax
 
-    maps = jax.eval_shape(rule.jacobian, *rule.sample(0))
-    return [J.structure for J in jax.tree.leaves(maps, is_leaf=lambda leaf: hasattr(leaf, "structure"))]
+    from jmc.catalogue.shapes import shown, table
+
+    args = rule.sample(0)
+    found = []
+    for k in rule.argnums:
+        x = rule.parameters[k]
+        maps = jax.eval_shape(lambda *args, k=k: rule.map(k, *args), *args)
+        for j, (J, out) in enumerate(zip(maps if isinstance(maps, tuple) else (maps,), outs, strict=True)):
+            f = f"f[{j}]" if len(outs) > 1 else "f"
+            found.append(
+                {
+                    "of": f"∂{f}/∂{x.name}",
+                    "shape": shown((*out, *x.axes)),
+                    "table": table(out, x.axes, layout),
+                    "structure": J.structure,
+                }
+            )
+    return found
 
 
-def show(rule: "Rule") -> None:
+def show(rule: "Rule", layout: str = "numerator") -> None:
     """Print the page."""
-    from rich.console import Console
     from rich.syntax import Syntax
     from rich.table import Table
 
-    page = as_dict(rule)
-    console = Console()
+    page = as_dict(rule, layout)
+    out = console()
     facts = Table.grid(padding=(0, 2))
-    for name in ("ids", "arguments", "wrt", "structure", "conditions", "kinks", "source", "erratum", "place"):
-        value = page[name]
-        text = "; ".join(value) if isinstance(value, list) else value
-        if text:
-            facts.add_row(name, text)
-    console.print(rule.name, style="bold", markup=False, highlight=False)
-    console.print(facts, markup=False, highlight=False)
-    console.print()
-    console.print(Syntax(page["code"], "python", background_color="default", word_wrap=True))
+    for name in FACTS:
+        lines = page[name] if isinstance(page[name], list) else [page[name]]
+        texts = [_derivative(line, layout) if isinstance(line, dict) else line for line in lines]
+        if any(texts):
+            facts.add_row(name, ("\n" if name == "derivatives" else "; ").join(texts))
+    out.print(rule.name, style="bold", markup=False, highlight=False)
+    out.print(facts, markup=False, highlight=False)
+    out.print()
+    out.print(Syntax(page["code"], "python", background_color="default", word_wrap=True))
     if rule.steps is not None:
-        console.print()
-        console.print(_steps(rule), markup=False, highlight=False)
-    console.print()
-    console.print(Syntax(_snippet(page), "python", background_color="default"))
+        out.print()
+        out.print(_steps(rule), markup=False, highlight=False)
+    out.print()
+    out.print(Syntax(_snippet(page), "python", background_color="default"))
+
+
+def _derivative(line: dict[str, str], layout: str) -> str:
+    return f"{line['of']}: {line['shape']}, {layout} layout {line['table']}, at sample(0) {line['structure']}"
 
 
 def _steps(rule: "Rule") -> str:
@@ -67,10 +93,15 @@ def _steps(rule: "Rule") -> str:
 
 def _snippet(page: dict[str, Any]) -> str:
     key = (page["ids"] or [page["name"]])[0]
+    structures = " · ".join(line["structure"] for line in page["derivatives"])
+    first = page["derivatives"][0]
+    method = "table" if first["shape"].count(",") - first["shape"].endswith(",)") <= 1 else "matrix"
+    printed = f"J.{method}({page['layout']!r})" if len(page["derivatives"]) == 1 else "jmc.dense(J)"
     return (
         "import jax, jmc\n\n"
         f"rule = jmc.rules[{key!r}]\n"
         "args = rule.sample(jax.random.key(0))\n"
-        f"J = rule.jacobian(*args)  # {' · '.join(page['structure'])}\n"
+        f"J = rule.jacobian(*args)  # {structures}\n"
+        f"print({printed})\n"
         "print(jmc.check(rule))"
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jmc.cli import BAD_USAGE, parse
+from jmc.cli.console import console
 
 if TYPE_CHECKING:
     from jmc.catalogue.record import Rule
@@ -16,6 +17,7 @@ examples:
   jmc rules                         the families, and how many rules each has
   jmc rules softmax                 a rule by its name, a family by its file
   jmc rules K-57                    a rule by the number that a source gives it
+  jmc rules K-57 --layout mixed     its derivative as the table that most cookbooks print
   jmc rules --search "log det"      rules whose name, source or code says so
   jmc rules --verify trace          prove a family, a rule, or (with no name) everything
 
@@ -23,6 +25,7 @@ Results go to standard output, progress to standard error.
 exit codes: 0 done, 1 a rule is not proved, 2 bad usage or no such rule, 130 interrupted
 """
 NOT_PROVED = 1
+LAYOUTS = ("numerator", "denominator", "mixed")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -31,6 +34,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(parser, arguments)
     if options.search is not None and (options.name or options.verify):
         parser.error("--search takes no NAME and no --verify")
+    for name in ("points", "workers"):
+        if (number := getattr(options, name)) is not None and number < 1:
+            parser.error(f"`--{name}` must be at least 1, but got {number}")
 
     from jmc.catalogue.registry import UnknownRule, rules
 
@@ -58,9 +64,9 @@ def run(arguments: Sequence[str]) -> int:
     from jmc.cli.rule_page import as_dict, show
 
     if options.json:
-        print(json.dumps(as_dict(found[0]), ensure_ascii=False))
+        print(json.dumps(as_dict(found[0], options.layout), ensure_ascii=False))
     else:
-        show(found[0])
+        show(found[0], options.layout)
     return 0
 
 
@@ -124,7 +130,7 @@ def _verify(found: Sequence["Rule"], options: argparse.Namespace) -> int:
     from jmc.checking.campaign import proofs, with_seconds
 
     wanted = with_seconds(found)
-    done = list(_watched(proofs(wanted, options.workers), len(wanted)))
+    done = list(_watched(proofs(wanted, options.workers, options.points), len(wanted)))
     by_name = {proof["name"]: proof for proof in done}
     results = [by_name[rule.name] | {"ids": rules.ids_of(rule), "family": rule.family} for rule in wanted]
     failed = [result for result in results if not result["ok"]]
@@ -160,20 +166,16 @@ def _show_proofs(results: Sequence[dict[str, Any]]) -> None:
 
 def _watched(items: Any, total: int) -> Any:
     """The items, with a bar on a terminal."""
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return items
-    return track(items, description="proving", total=total, console=console, transient=True)
+    shown = console(stderr=True)
+    return track(items, "proving", total, console=shown, transient=True) if shown.is_terminal else items
 
 
 def _table(
     header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (), ruled_off: int | None = None
 ) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -181,10 +183,7 @@ def _table(
         table.add_column(name, justify="right" if k in right else "left", overflow="fold")
     for k, row in enumerate(rows):
         table.add_row(*row, end_section=ruled_off == k + 1)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table, markup=False)
+    console().print(table, markup=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -196,8 +195,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="a rule's name, an id of a source, or a family")
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="in which derivatives are laid out as tables"
+    )
     parser.add_argument("--search", metavar="TEXT", help="list the rules whose name, source or code has these words")
     parser.add_argument("--verify", action="store_true", help="hold the closed forms to every oracle")
+    parser.add_argument("--points", metavar="N", type=int, default=3, help="random points per rule (default: 3)")
     parser.add_argument("--workers", metavar="N", type=int, help="processes for --verify (default: one per processor)")
     parser.add_argument("--json", action="store_true", help="write the result as JSON")
     return parser

@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jmc.linear import build
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shapes", "dense", "structure"),
+    [
+        ("ij,kl->il,jk", [(2, 3), (5, 7)], "ij,kl->iljk", "kronecker(dense(2×3) ⊗ dense(7×5))"),
+        ("i->i,i", [(5,)], "i,ik->ik", "diagonal(5)"),
+        ("i,j->i,j", [(5,), (3,)], "i,j->ij", "rank 1"),
+        ("nij->ni,nj", [(2, 3, 5)], "nij,nm->nimj", "block_diagonal(2 × dense(3×5))"),
+        ("ij,jk->i,k", [(7, 2), (2, 5)], "ij,jk->ik", "rank 2"),
+    ],
+)
+def test_a_map_from_its_einsum(spec, shapes, dense, structure):
+    arrays = [normal(*shape) for shape in shapes]
+    J = build.einsum(spec, *arrays)
+    if "ik->" in dense or "nm" in dense:
+        arrays = [*arrays, np.eye(arrays[0].shape[0], dtype=np.float32)]
+    np.testing.assert_allclose(J.dense(), np.einsum(dense, *arrays), rtol=1e-5, atol=1e-6)
+    assert J.structure == structure
+
+
+def test_labels_without_a_factor_have_their_sizes_said():
+    A = normal(3, 5)
+    J = build.einsum("ij->ik,jk", A, sizes={"k": 2})  # of A X with respect to X
+    np.testing.assert_allclose(J.dense(), np.einsum("ij,kl->ikjl", A, np.eye(2)), rtol=1e-6)
+    ones = build.einsum("->i,j", sizes={"i": 2, "j": 3})
+    np.testing.assert_array_equal(ones.dense(), np.ones((2, 3)))
+
+
+def test_dots_are_the_same_axes_everywhere():
+    p = normal(2, 7, 3)
+    J = build.einsum("...i,...j->...i,...j", p, p)
+    assert (J.out_shape, J.in_shape) == (p.shape, p.shape)
+    assert J.structure == "block_diagonal(14 × rank 1)"
+    for shape in [(3,), (0, 3)]:
+        assert build.einsum("...i,...j->...i,...j", normal(*shape), normal(*shape)).dense().shape == shape * 2
+
+
+def test_plain_maps():
+    v = normal(2, 3)
+    np.testing.assert_array_equal(build.diagonal(v).mv(v), v * v)
+    np.testing.assert_array_equal(build.identity((2, 3)).mv(v), v)
+    np.testing.assert_array_equal(build.zeros((5,), (2, 3)).dense(), np.zeros((5, 2, 3)))
+    np.testing.assert_array_equal(build.gradient(v).dense(), v)
+    np.testing.assert_array_equal(build.dense(v, 1).dense(), v)
+    assert (build.dense(v, 1).out_shape, build.dense(v, 0).in_shape) == ((2,), (2, 3))
+
+
+def test_dtypes():
+    with jax.enable_x64(True):
+        assert build.identity((3,), "float32").dtype == "float32"
+        assert build.identity((3,)).dtype == "float64"
+        assert build.diagonal(jnp.ones(3, "float32")).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("spec", "arrays", "message"),
+    [
+        ("ij->ij", [normal(2, 3)], "`spec` must be like"),
+        ("ij,j->i,j", [normal(2, 3)], "one for each of the 2 factors"),
+        ("ij->i,j", [normal(2)], r"got shape \(2,\) for 'ij'"),
+        ("ij,j->i,j", [normal(2, 3), normal(2)], "`j` in .* must have one size, but got 3 and 2"),
+        ("i->i,k", [normal(2)], "`sizes` must say how large 'k'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(spec, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        build.einsum(spec, *arrays)
