@@ -56,10 +56,10 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "jmc: error: a command is required: train"),
-        (["trian"], "jmc: error: unknown command `trian`; did you mean `train`? (allowed: train)"),
-        (["TRAIN"], "jmc: error: unknown command `TRAIN`; did you mean `train`? (allowed: train)"),
-        (["zzz"], "jmc: error: unknown command `zzz` (allowed: train)"),
+        ([], "jmc: error: a command is required: rules, train"),
+        (["trian"], "jmc: error: unknown command `trian`; did you mean `train`? (allowed: rules, train)"),
+        (["TRAIN"], "jmc: error: unknown command `TRAIN`; did you mean `train`? (allowed: rules, train)"),
+        (["zzz"], "jmc: error: unknown command `zzz` (allowed: rules, train)"),
         (["--verison"], "jmc: error: unknown argument --verison; did you mean --version?"),
         (["-x"], "jmc: error: unknown argument -x"),
     ],
