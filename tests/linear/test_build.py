@@ -78,3 +78,15 @@ def test_dtypes():
 def test_what_does_not_fit_is_refused(spec, arrays, message):
     with pytest.raises(ValueError, match=message):
         build.einsum(spec, *arrays)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (5, 7)), ((1, 3), (2, 1)), ((2, 0), (3, 2))])
+def test_labels_in_parentheses_are_one_axis(shapes):
+    X, Y = (normal(*shape) for shape in shapes)
+    (m, n), (p, q) = shapes
+    by_first = build.einsum("kl->(ik)(jl),ij", Y, sizes={"i": m, "j": n})
+    by_second = build.einsum("ij->(ik)(jl),kl", X, sizes={"k": p, "l": q})
+    for k, J in enumerate((by_first, by_second)):
+        np.testing.assert_array_equal(J.dense(), jax.jacfwd(jnp.kron, k)(X, Y))
+        np.testing.assert_allclose(J.mv((X, Y)[k]), jnp.kron(X, Y), rtol=1e-6)
+    assert build.einsum("->(ij),ij", sizes={"i": m, "j": n}).structure == f"identity({m * n})"

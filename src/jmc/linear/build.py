@@ -2,9 +2,12 @@
 
 ``einsum("ij,kl->il,jk", A, B)`` is ∂(A X B)_il/∂X_jk = A_ij B_kl: a group of labels for each factor, then, right of the
 arrow, the axes of the output and those of the input. A label on both sides that is in no factor is a δ; one that is on
-one axis alone makes that axis all ones; one that is on no axis is summed.
+one axis alone makes that axis all ones; one that is on no axis is summed. Labels in parentheses are one axis, in
+row-major order: ``einsum("kl->(ik)(jl),ij", Y)`` is ∂(X ⊗ Y)/∂X.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jmc.linear.linear_map import LinearMap
-from jmc.linear.term import Factor, Label, Term, plain, row
+from jmc.linear.term import Axis, Factor, Label, Term, plain, row
 from jmc.linear.term import dense as dense_term
 from jmc.linear.term import identity as identity_term
 
@@ -22,7 +25,7 @@ def einsum(spec: str, *arrays: Any, sizes: Mapping[str, int] | None = None, dtyp
 
     Args:
         spec: ``"ij,kl->il,jk"``: labels of the factors, of the output's axes, of the input's. ``...`` stands for the
-            same axes wherever it is written.
+            same axes wherever it is written, ``(ij)`` right of the arrow for one axis with position i·(size of j) + j.
         arrays: the factors.
         sizes: of labels that are in no factor.
         dtype: of the map; that of the factors, or JAX's default one.
@@ -52,16 +55,16 @@ def einsum(spec: str, *arrays: Any, sizes: Mapping[str, int] | None = None, dtyp
             if labels.setdefault(name, Label(size)).size != size:
                 raise ValueError(f"`{name}` in {spec!r} must have one size, but got {labels[name].size} and {size}")
     try:
-        out, in_ = ([labels[name] for name in _letters(side, batch)] for side in sides)
+        out, in_ = ([_axis([labels[name] for name in group]) for group in _groups(side, batch)] for side in sides)
     except KeyError as missing:
         raise ValueError(f"`sizes` must say how large {missing} in {spec!r} is, since it is in no factor") from None
     term = Term(
         1,
         tuple(Factor(array, tuple(labels[n] for n in names)) for array, names in zip(found, letters, strict=True)),
-        tuple(map(plain, out)),
-        tuple(map(plain, in_)),
+        tuple(out),
+        tuple(in_),
     )
-    return _map([term], [label.size for label in out], [label.size for label in in_], found, dtype)
+    return _map([term], [axis.size for axis in out], [axis.size for axis in in_], found, dtype)
 
 
 def identity(shape: Sequence[int], dtype: Any = None) -> LinearMap:
@@ -94,6 +97,23 @@ def gradient(array: Any) -> LinearMap:
 def _letters(group: str, batch: int) -> list[str]:
     before, dots, after = group.partition("...")
     return [*before, *(f".{k}" for k in range(batch) if dots), *after]
+
+
+def _groups(side: str, batch: int) -> list[list[str]]:
+    """The labels of each axis."""
+    found: list[list[str]] = []
+    for part in re.findall(r"\(.*?\)|\.\.\.|.", side):
+        letters = _letters(part.strip("()"), batch)
+        found += [letters] if part.startswith("(") else [[letter] for letter in letters]
+    return found
+
+
+def _axis(labels: Sequence[Label]) -> Axis:
+    """The axis whose position is the mixed-radix number of the labels, the first the most significant."""
+    if len(labels) == 1:
+        return plain(labels[0])
+    sizes = [label.size for label in labels]
+    return Axis(math.prod(sizes), tuple((label, math.prod(sizes[k + 1 :])) for k, label in enumerate(labels)))
 
 
 def _map(

@@ -1,0 +1,67 @@
+"""Functions for rules about any function, each nonlinear, with its derivative ``D`` (and ``D2``) beside it.
+
+``u(x, P)`` is the value, ``u.D(x, P)`` the derivative with respect to ``x``.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from jmc.catalogue.record import Formula
+from jmc.linear.build import einsum
+
+
+@dataclass(frozen=True)
+class Function:
+    """``f`` with its derivatives in closed form, all of the same arguments."""
+
+    f: Formula
+    D: Formula
+    D2: Formula | None = None
+
+    def __call__(self, *args: jax.Array) -> jax.Array:
+        return self.f(*args)
+
+
+def vector(phi: Formula, slope: Formula) -> Function:
+    """x ↦ φ(Px) of vectors, with ∂/∂x = diag(φ′(Px)) P as a LinearMap."""
+    return Function(lambda x, P: phi(P @ x), lambda x, P: einsum("i,ij->i,j", slope(P @ x), P))
+
+
+def scalar(phi: Formula, slope: Formula) -> Function:
+    """x ↦ φ(Σ p∘x) of arrays of any shape, with the gradient φ′(Σ p∘x) p."""
+    return Function(lambda x, p: phi(jnp.sum(p * x)), lambda x, p: slope(jnp.sum(p * x)) * p)
+
+
+def curve(phi: Formula, slope: Formula) -> Function:
+    """x ↦ φ(xp) of a scalar, with values of any shape; ∂/∂x = φ′(xp)∘p."""
+    return Function(lambda x, p: phi(x * p), lambda x, p: slope(x * p) * p)
+
+
+SIN = (jnp.sin, jnp.cos)
+TANH = (jnp.tanh, lambda z: 1 - jnp.tanh(z) ** 2)
+
+regular = Function(
+    lambda x, A: jnp.sin(x * A) + (len(A) + 1) * jnp.eye(len(A), dtype=A.dtype),
+    lambda x, A: A * jnp.cos(x * A),
+    lambda x, A: -A * A * jnp.sin(x * A),
+)
+"""sin(xA) + (n + 1) I: diagonally dominant, with a positive determinant, for every x and A: n n."""
+
+transformed = Function(
+    lambda X, A, B: jnp.sin(A @ X @ B),
+    lambda X, A, B: einsum("kl,ki,jl->kl,ij", jnp.cos(A @ X @ B), A, B),
+)
+"""X ↦ sin(AXB), of matrices."""
+
+
+def _series(X: jax.Array, c: jax.Array) -> jax.Array:
+    total = jnp.zeros_like(X)
+    for a in c[::-1]:
+        total = total @ X + a * jnp.eye(len(X), dtype=X.dtype)
+    return total
+
+
+series = Function(_series, lambda X, c: _series(X, c[1:] * jnp.arange(1, len(c), dtype=c.dtype)))
+"""g(X) = Σ_k c_k X^k, a matrix function; its ``D`` is the matrix function g′(X), not the derivative of g at X."""
