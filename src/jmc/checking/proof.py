@@ -125,10 +125,12 @@ def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
         points: how many points are drawn; every other one has sizes of its own.
         seed: what they depend on.
 
-    Raises TypeError for anything that is not a rule.
+    Raises TypeError for anything that is not a rule, ValueError for less than one point.
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"`rule` must be a rule of jmc.rules, but got {type(rule).__name__}")
+    if points < 1:
+        raise ValueError(f"`points` must be at least 1, but got {points}")
     proof = Proof(rule)
     with double_precision():
         for k in range(0, points, 2):
@@ -139,7 +141,7 @@ def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
             proof.structures = [J.structure for J in maps]
             for i, args in enumerate(drawn, k):
                 matrix = _at_point(proof, flat, args, f"point {i + 1}", seed)
-            proof.hidden = flat.hidden(maps, matrix)
+                proof.hidden = flat.hidden(maps, matrix)
         if rule.derivative is not None:
             _in_tails(proof, rule)
             _at_kinks(proof, rule)
