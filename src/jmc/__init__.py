@@ -24,6 +24,14 @@ _HOME = {
     ),
     "catalogue.network": ("layer", "network"),
     "catalogue.neuron": ("neuron", "neuron_loss"),
+    "catalogue.normalization": (
+        "batch_norm",
+        "batch_norm_inference",
+        "group_norm",
+        "layer_norm",
+        "rms_norm",
+        "weight_norm",
+    ),
     "catalogue.registry": ("rules",),
     "catalogue.rule": ("elementwise", "rule"),
     "checking.proof": ("check",),
@@ -56,6 +64,14 @@ if TYPE_CHECKING:
     )
     from jmc.catalogue.network import layer, network
     from jmc.catalogue.neuron import neuron, neuron_loss
+    from jmc.catalogue.normalization import (
+        batch_norm,
+        batch_norm_inference,
+        group_norm,
+        layer_norm,
+        rms_norm,
+        weight_norm,
+    )
     from jmc.catalogue.registry import rules
     from jmc.catalogue.rule import elementwise, rule
     from jmc.checking.proof import check

@@ -84,9 +84,27 @@ def test_vjp_is_linear_in_the_cotangent(rule, x64):
 def test_public_name_is_the_primal_with_its_documentation(rule):
     public = getattr(jmc, rule.name)
     args = draw(rule, GENERIC, jnp.float32)
-    np.testing.assert_allclose(public(*args), rule.f(*args), rtol=1e-6)
+    np.testing.assert_allclose(public(*args, **rule.options), rule.f(*args), rtol=1e-6, atol=1e-6)
     assert public.__doc__
     assert rule.source
+
+
+def test_a_rule_has_options():
+    norm = rules["layer_norm"]
+    assert norm.options == {"eps": 1e-5}
+    assert norm.at(eps=1e-5) is norm
+    assert norm.at(eps=0.5) is norm.at(eps=0.5)
+    x, one = jnp.array([1.0, -1.0]), jnp.ones(2)
+    wide = jmc.layer_norm(x, one, one, eps=3.0)
+    np.testing.assert_allclose(wide, [1.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(norm.at(eps=3.0).f(x, one, one), wide, rtol=1e-6)
+    np.testing.assert_allclose(
+        jmc.jacobian(lambda x: jmc.layer_norm(x, one, one, eps=3.0))(x).mv(x), [3 / 8, -3 / 8], rtol=1e-6
+    )
+    with pytest.raises(TypeError, match=r"layer_norm has the options \['eps'\], but got \['epsilon'\]"):
+        norm.at(epsilon=1)
+    with pytest.raises(TypeError, match="`eps` of layer_norm must be a constant, but got"):
+        jmc.layer_norm(x, one, one, eps=jnp.float32(1))
 
 
 def test_a_rule_must_be_complete():

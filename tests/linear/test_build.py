@@ -2,8 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from linear.definition import reference
 
 from jmc.linear import build
+from jmc.linear.build import einsum
 
 RNG = np.random.default_rng(0)
 
@@ -90,3 +92,44 @@ def test_labels_in_parentheses_are_one_axis(shapes):
         np.testing.assert_array_equal(J.dense(), jax.jacfwd(jnp.kron, k)(X, Y))
         np.testing.assert_allclose(J.mv((X, Y)[k]), jnp.kron(X, Y), rtol=1e-6)
     assert build.einsum("->(ij),ij", sizes={"i": m, "j": n}).structure == f"identity({m * n})"
+
+
+def test_an_axis_may_be_a_window():
+    kernel = normal(3)
+    J = einsum("k->i,(2i+k-1:6)", kernel, sizes={"i": 3})
+    expected = np.zeros((3, 6), np.float32)
+    for i, k in np.ndindex(3, 3):
+        if 0 <= 2 * i + k - 1 < 6:
+            expected[i, 2 * i + k - 1] = kernel[k]
+    np.testing.assert_array_equal(J.dense(), expected)
+    np.testing.assert_array_equal(reference(J), expected)
+    assert einsum("k->i,(2i+3k)", kernel, sizes={"i": 2}).in_shape == (2 + 6 + 1,)
+
+
+@pytest.mark.parametrize("spec", ["->(i+2:5),i", "->i,(i+2:5)", "->(2i:5),i", "->(i:5),i"])
+def test_an_axis_may_be_a_slice(spec):
+    J = einsum(spec, sizes={"i": 3})
+    start, step = (2, 1) if "+" in spec else (0, 2) if "2" in spec else (0, 1)
+    expected = np.eye(5, dtype=np.float32)[:, start::step][:, :3]
+    np.testing.assert_array_equal(J.dense(), expected if J.out_shape == (5,) else expected.T)
+
+
+def test_an_axis_may_be_a_number_of_digits():
+    A = normal(2, 3)
+    J = einsum("gk->(gk),(gk)", A)
+    np.testing.assert_array_equal(J.dense(), np.diag(np.ravel(A)))
+    np.testing.assert_array_equal(einsum("gk->(kg),gk", A).mv(jnp.ones((2, 3))), np.ravel(A.T))
+
+
+def test_dots_may_be_given_by_their_sizes():
+    J = einsum("ab->...a,...b", normal(2, 3), sizes={"...": (5, 7)})
+    assert (J.out_shape, J.in_shape) == ((5, 7, 2), (5, 7, 3))
+    assert einsum("a->...a,...", normal(2), sizes={"...": ()}).in_shape == ()
+
+
+def test_a_selection_reads_nothing_outside():
+    x = normal(4, 2)
+    J = build.selection([[0, 3, 3], [4, -1, 1]], x.shape)
+    expected = np.stack([x[0], x[3], x[3], 0 * x[0], 0 * x[0], x[1]]).reshape(2, 3, 2)
+    np.testing.assert_array_equal(J.mv(x), expected)
+    np.testing.assert_array_equal(J.dense(), reference(J))

@@ -1,9 +1,10 @@
 """The record of a rule: a primal, what it takes, and its derivatives in closed form."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -41,6 +42,8 @@ class Rule:
         kinks_at: of an element-wise rule, the points where that is.
         analytic: the primal is complex-analytic as it is written, so that a complex step may check it.
         decreasing: axes whose sizes decrease in this order.
+        small: the sizes that axes are drawn with, where primes would be too large or would not do.
+        options: the values of the primal's keyword-only arguments (a stride, ε) that this rule has.
         erratum, printed: what is wrong with the formula in the source, and that formula as code.
         steps: of a worked example, its intermediate variables.
     """
@@ -60,6 +63,8 @@ class Rule:
     kinks_at: tuple[float, ...] = ()
     analytic: bool = False
     decreasing: tuple[str, ...] = ()
+    small: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     erratum: str = ""
     printed: Formula | None = None
     steps: Any = None
@@ -131,14 +136,16 @@ class Rule:
         drawn = []
         for parameter in self.parameters:
             array = draw(parameter.kind, rng, parameter.shape(sizes), sizes)
-            drawn.append(jnp.asarray(array.astype(dtype) if parameter.real else array))
+            wanted = dtype if parameter.real else bool if parameter.boolean else array.dtype
+            drawn.append(jnp.asarray(array.astype(wanted)))
         return drawn
 
     def sizes(self, rng: np.random.Generator) -> dict[str, Any]:
         """A size for each axis, of ``*n`` a tuple: distinct primes, in a random order."""
-        names = list(dict.fromkeys(axis for p in self.parameters for axis in p.axes if not axis.isdecimal()))
+        every = dict.fromkeys(axis for p in self.parameters for axis in p.axes if not axis.isdecimal())
+        names = [axis for axis in every if axis not in self.small]
         primes = rng.permutation(sorted(PRIMES[: max(len(names), 3)]))
-        sizes = dict(zip(names, map(int, primes), strict=False))
+        sizes = dict(zip(names, map(int, primes), strict=False)) | dict(self.small)
         largest_first = sorted((sizes[axis] for axis in self.decreasing), reverse=True)
         sizes.update(zip(self.decreasing, largest_first, strict=True))
         return {axis: (size,) if axis.startswith("*") else size for axis, size in sizes.items()}
@@ -147,6 +154,23 @@ class Rule:
         """The same rule, about these arguments alone."""
         positions = [self.position(name) for name in names]
         return replace(self, argnum=positions[0] if len(positions) == 1 else tuple(positions), ids=tuple(ids))
+
+    def at(self, **options: Any) -> "Rule":
+        """The same rule with other options; the same object for the same ones.
+
+        Raises TypeError for one that the primal does not have, or that is not hashable (an array).
+        """
+        if unknown := options.keys() - self.options.keys():
+            raise TypeError(f"{self.name} has the options {list(self.options)}, but got {sorted(unknown)}")
+        for name, option in options.items():
+            try:
+                hash(option)
+            except TypeError as error:
+                raise TypeError(
+                    f"`{name}` of {self.name} must be a constant, but got {type(option).__name__}"
+                ) from error
+        changed = {name: option for name, option in options.items() if option != self.options[name]}
+        return _at(self, tuple(sorted(changed.items()))) if changed else self
 
     def derived(self, ids: Sequence[str]) -> "Rule":
         """The rule of the first derivative, taken by JAX: its closed form is this rule's second derivative."""
@@ -193,6 +217,30 @@ def _seed(key: Any) -> Any:
     if isinstance(key, int):
         return key
     return np.asarray(jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key)
+
+
+@functools.cache
+def _at(rule: Rule, changed: tuple[tuple[str, Any], ...]) -> Rule:
+    return with_options(rule, dict(rule.options) | dict(changed))
+
+
+def with_options(rule: Rule, options: Mapping[str, Any]) -> Rule:
+    """The rule at these options, of which each formula takes those that it names."""
+
+    def at(formula: Formula | None) -> Formula | None:
+        if formula is None:
+            return None
+        named = inspect.signature(formula).parameters
+        return functools.partial(formula, **{name: option for name, option in options.items() if name in named})
+
+    return replace(
+        rule,
+        f=functools.update_wrapper(functools.partial(rule.f, **options), inspect.unwrap(rule.f)),
+        jacobians=tuple(map(at, rule.jacobians)),
+        vjps=tuple(map(at, rule.vjps)),
+        second=at(rule.second),
+        options=dict(options),
+    )
 
 
 def _gradient(f: Formula, argnum: int) -> Formula:

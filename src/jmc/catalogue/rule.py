@@ -19,13 +19,13 @@ its gradient, of the shape of the argument. The layouts of the sources are the r
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import jax
 
 from jmc.catalogue import marker
 from jmc.catalogue.domain import Draw
-from jmc.catalogue.record import Formula, Rule
+from jmc.catalogue.record import Formula, Rule, with_options
 from jmc.catalogue.registry import cited, rules
 from jmc.catalogue.signature import checked, parameters, specified
 
@@ -47,8 +47,13 @@ def rule(
     conditions: str = "",
     analytic: bool = False,
     domain: Mapping[str, str | Draw] | None = None,
+    decreasing: Sequence[str] = (),
+    small: Mapping[str, int] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
     """Register the decorated primal with a closed form for every real argument.
+
+    Keyword-only arguments of the primal are options, constants like a stride; each formula gets those that it names.
 
     Args:
         source: where the formula comes from.
@@ -64,6 +69,9 @@ def rule(
         conditions: what must hold.
         analytic: whether the primal, as written, is complex-analytic.
         domain: per argument the kind that is drawn for it (a word of ``domain.KINDS``, or a function).
+        decreasing: axes whose sizes decrease in this order.
+        small: sizes that axes are drawn with, where primes would be too large or would not do.
+        options: values with which the rule is proved, where they are not the defaults.
 
     Raises:
         TypeError: an argument lacks its annotation or its closed form.
@@ -94,15 +102,21 @@ def rule(
             kinks=kinks,
             kinks_at=tuple(kinks_at),
             analytic=analytic,
+            decreasing=tuple(decreasing),
+            small=small or {},
         )
-        rules.add(made, parts, second_ids.split())
         signature = inspect.signature(primal)
+        chosen = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+        if chosen:
+            made = with_options(made, {p.name: p.default for p in chosen} | dict(options or {}))
+        rules.add(made, parts, second_ids.split())
 
         @functools.wraps(primal)
         def call(*args: P.args, **kwargs: P.kwargs) -> jax.Array:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return marker.bind(made, checked(name, wanted, tuple(bound.arguments.values())))
+            given = {p.name: bound.arguments.pop(p.name) for p in chosen}
+            return marker.bind(made.at(**given), checked(name, wanted, tuple(bound.arguments.values())))
 
         return call
 
@@ -155,6 +169,7 @@ def entry(
     kinks: str = "",
     analytic: bool = True,
     decreasing: Sequence[str] = (),
+    small: Mapping[str, int] | None = None,
     erratum: str = "",
     printed: Formula | None = None,
     steps: object = None,
@@ -175,6 +190,7 @@ def entry(
         kinks: where the derivative is a convention, and which one is taken.
         analytic: whether a complex step may check it; not where ``f`` has absolute values or decompositions.
         decreasing: axes whose sizes decrease in this order.
+        small: sizes that axes are drawn with, where primes would be too large or would not do.
         erratum: what is wrong in the source.
         printed: the printed form as a Jacobian, which must fail.
         steps: of a worked example, its intermediate variables.
@@ -202,6 +218,7 @@ def entry(
         kinks=kinks,
         analytic=analytic,
         decreasing=tuple(decreasing),
+        small=small or {},
         erratum=erratum,
         printed=printed,
         steps=steps,

@@ -24,7 +24,8 @@ class Parameter:
     Attributes:
         name: its name.
         axes: the names of its axes, ``("*n", "d")``; a number is a size that does not vary.
-        real: whether it is real; else it is integer.
+        real: whether it is real; else it is integer, or boolean.
+        boolean: whether it is boolean.
         kind: what is drawn for it, a word of ``domain.KINDS``, ``"below_k"`` or a function; None is any array.
     """
 
@@ -32,6 +33,7 @@ class Parameter:
     axes: tuple[str, ...]
     real: bool = True
     kind: str | Draw | None = None
+    boolean: bool = False
 
     def shape(self, sizes: Mapping[str, Any]) -> tuple[int, ...]:
         """The shape under ``sizes``, in which ``"d"`` is an int and ``"*n"`` a tuple of ints."""
@@ -65,15 +67,21 @@ def specified(text: str) -> tuple[Parameter, ...]:
 
 
 def parameters(primal: Callable[..., Any], domain: Mapping[str, str | Draw] | None = None) -> tuple[Parameter, ...]:
-    """The arguments of ``primal``, in order. Raises TypeError where one lacks a jaxtyping annotation."""
+    """The arguments of ``primal``, in order, without its options, which are keyword-only.
+
+    Raises TypeError where one lacks a jaxtyping annotation.
+    """
     hints = get_type_hints(primal, include_extras=True)
     found = []
-    for name in inspect.signature(primal).parameters:
+    for name, parameter in inspect.signature(primal).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            continue
         hint = hints.get(name)
         if not (isinstance(hint, type) and issubclass(hint, AbstractArray)):
             raise TypeError(f'`{name}` of {primal.__name__} must be annotated like Float[Array, "n d"], but got {hint}')
-        kind = (domain or {}).get(name)
-        found.append(Parameter(name, tuple(hint.dim_str.split()), "float32" in hint.dtypes, kind))
+        boolean = set(hint.dtypes) <= {"bool", "bool_"}
+        kind = (domain or {}).get(name, "mask" if boolean else None)
+        found.append(Parameter(name, tuple(hint.dim_str.split()), "float32" in hint.dtypes, kind, boolean))
     return tuple(found)
 
 
@@ -81,7 +89,7 @@ def checked(function: str, wanted: Sequence[Parameter], values: Sequence[Any]) -
     """The ``values`` as arrays that fit their parameters; Python scalars take the dtype of the others.
 
     Raises:
-        TypeError: an argument is not an array, not of its kind (real or integer), or its dtype is not the
+        TypeError: an argument is not an array, not of its kind (real, integer, boolean), or its dtype is not the
             dtype of the other real arguments (nothing is promoted behind the caller's back).
         ValueError: the shapes do not fit each other.
     """
@@ -94,7 +102,8 @@ def checked(function: str, wanted: Sequence[Parameter], values: Sequence[Any]) -
 
 
 def _array(function: str, parameter: Parameter, value: Any) -> jax.Array:
-    kind = "a real floating-point" if parameter.real else "an integer"
+    real, boolean = ("a real floating-point", jnp.floating), ("a boolean", jnp.bool_)
+    kind, dtypes = real if parameter.real else boolean if parameter.boolean else ("an integer", jnp.integer)
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
@@ -103,7 +112,7 @@ def _array(function: str, parameter: Parameter, value: Any) -> jax.Array:
         ) from error
     if parameter.real and jax.typeof(array).weak_type and jnp.issubdtype(array.dtype, jnp.integer):
         array = array * 1.0  # a Python integer, which may stand for a real number; it stays weakly typed
-    if not jnp.issubdtype(array.dtype, jnp.floating if parameter.real else jnp.integer):
+    if not jnp.issubdtype(array.dtype, dtypes):
         raise TypeError(f"`{parameter.name}` of {function} must be {kind} array, but got {array.dtype}")
     return array
 
