@@ -91,7 +91,7 @@ def test_labels_in_parentheses_are_one_axis(shapes):
     for k, J in enumerate((by_first, by_second)):
         np.testing.assert_array_equal(J.dense(), jax.jacfwd(jnp.kron, k)(X, Y))
         np.testing.assert_allclose(J.mv((X, Y)[k]), jnp.kron(X, Y), rtol=1e-6)
-    assert build.einsum("->(ij),ij", sizes={"i": m, "j": n}).structure == f"identity({m * n})"
+    assert build.einsum("->(ij),ij", sizes={"i": 2, "j": 3}).structure == "identity(6)"
 
 
 def test_an_axis_may_be_a_window():
