@@ -21,7 +21,8 @@ ARTICLE = "The Matrix Calculus You Need For Deep Learning"
 @elementwise(
     derivative=jnp.ones_like,
     jacobian=lambda x: build.identity(x.shape),
-    source=f"{ARTICLE}, §4.2: ∂x/∂x = I",
+    ids="P-4.1.6 P-8.1.3",
+    source=f"{ARTICLE}, §4.1: ∂x/∂x = I",
     analytic=True,
 )
 def identity(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -31,6 +32,7 @@ def identity(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
 @elementwise(
     derivative=lambda x: jnp.where(x <= 0, 0.0, 1.0).astype(x.dtype),
+    ids="P-5.6 P-5.8 P-5.9",
     source=f"{ARTICLE}, §5: ∂max(0, z)/∂z = 0 for z ≤ 0, 1 for z > 0",
     kinks="x = 0, where relu′(0) = 0",
     kinks_at=(0.0,),

@@ -41,6 +41,20 @@ def place(rule: Rule) -> str:
     return f"{inspect.getsourcefile(inspect.unwrap(rule.f))}:{_first(found)}" if found is not None else ""
 
 
+def expression(function: Any) -> str:
+    """What a lambda returns, as code; empty where no file has it."""
+    code = function.__code__
+    tree = _parsed(_read(inspect.getsourcefile(function)))
+    starts = [(line, column) for line, _, column, _ in code.co_positions() if line is not None and column]
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Lambda)
+        and all((node.lineno, node.col_offset) <= start < (node.end_lineno, node.end_col_offset) for start in starts)
+    ]
+    return ast.unparse(max(around, key=lambda node: (node.lineno, node.col_offset)).body) if starts and around else ""
+
+
 def _statement(rule: Rule) -> Any:
     code = getattr(inspect.unwrap(rule.f), "__code__", None)
     if not isinstance(code, CodeType):

@@ -1,15 +1,18 @@
 """Functions for rules about any function, each nonlinear, with its derivative ``D`` (and ``D2``) beside it.
 
-``u(x, P)`` is the value, ``u.D(x, P)`` the derivative with respect to ``x``.
+``u(x, P)`` is the value, ``u.D(x, P)`` the derivative with respect to ``x``; of a function without parameters, ``f(x)``
+and ``f.D(x)``.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jmc.catalogue.record import Formula
-from jmc.linear.build import einsum
+from jmc.linear.build import dense, einsum, gradient
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ def curve(phi: Formula, slope: Formula) -> Function:
 
 
 SIN = (jnp.sin, jnp.cos)
+EXP = (jnp.exp, jnp.exp)
 TANH = (jnp.tanh, lambda z: 1 - jnp.tanh(z) ** 2)
 
 regular = Function(
@@ -65,3 +69,27 @@ def _series(X: jax.Array, c: jax.Array) -> jax.Array:
 
 series = Function(_series, lambda X, c: _series(X, c[1:] * jnp.arange(1, len(c), dtype=c.dtype)))
 """g(X) = Σ_k c_k X^k, a matrix function; its ``D`` is the matrix function g′(X), not the derivative of g at X."""
+
+
+class Shapes(NamedTuple):
+    """φ(x), φ(a·x), φ(xa) and φ(Ax) with fixed weights: ``vs`` is a vector by a scalar. Each ``D`` is a LinearMap."""
+
+    ss: Function
+    sv: Function
+    vs: Function
+    vv: Function
+
+
+def shapes(phi: Formula, slope: Formula, m: int) -> Shapes:
+    """The functions of each shape, with m outputs where there are several."""
+    row, column, matrix = scalar(phi, slope), curve(phi, slope), vector(phi, slope)
+
+    def weights(x: jax.Array, *shape: int) -> jax.Array:
+        return jnp.asarray(np.cos(1.0 + np.arange(np.prod(shape))).reshape(shape), x.dtype)
+
+    return Shapes(
+        ss=Function(phi, lambda x: dense(slope(x), 0)),
+        sv=Function(lambda x: row(x, weights(x, x.size)), lambda x: gradient(row.D(x, weights(x, x.size)))),
+        vs=Function(lambda x: column(x, weights(x, m)), lambda x: dense(column.D(x, weights(x, m)), 1)),
+        vv=Function(lambda x: matrix(x, weights(x, m, x.size)), lambda x: matrix.D(x, weights(x, m, x.size))),
+    )

@@ -38,7 +38,7 @@ def _slope(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
         "x": lambda u, a, w, b, x: _active(u, a)[..., None] * jnp.broadcast_to(w, x.shape),
     },
     source=f"{ARTICLE}, §5: ∂a/∂w = 1[w·x + b > 0] xᵀ, ∂a/∂b = 1[w·x + b > 0]",
-    ids={"w": "P-5.11", "b": "P-5.12"},
+    ids={"w": "P-5.11 P-6.1.1", "b": "P-5.12 P-6.2.1"},
     kinks="w·x + b = 0, where the unit counts as inactive",
 )
 def neuron(w: Float[Array, " d"], b: Float[Array, ""], x: Float[Array, "*n d"]) -> Float[Array, "*n"]:
