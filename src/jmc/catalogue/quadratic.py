@@ -65,7 +65,9 @@ entry(
     "X: n m, b: m, c: m",
     lambda X, b, c: b @ X.T @ X @ c,
     lambda X, b, c: X @ (outer(b, c) + outer(c, b)),
-    second=lambda X, b, c: einsum("jl->ij,il", outer(b, c) + outer(c, b), sizes={"i": len(X)}),
+    second=lambda X, b, c: (
+        einsum("j,l->ij,il", b, c, sizes={"i": len(X)}) + einsum("j,l->ij,il", c, b, sizes={"i": len(X)})
+    ),
 )
 entry(
     "bilinear form of two affine functions",
