@@ -6,13 +6,13 @@ u, v, U and V stand for any differentiable functions of x, ``u.D`` and ``u.D2`` 
 import jax
 import jax.numpy as jnp
 
-from jmc.catalogue.algebra import expm, inv, tr
-from jmc.catalogue.inner import SIN, TANH, curve, scalar, series, vector
+from jmc.catalogue.algebra import expm, inv, logdet, tr
+from jmc.catalogue.inner import SIN, TANH, curve, regular, scalar, series, vector
 from jmc.catalogue.rule import entry
 from jmc.linear.build import zeros
 
 u, v = curve(*SIN), curve(*TANH)
-U, V = u, v
+U, V, R = u, v, regular
 g, f = vector(*TANH), vector(*SIN)
 s = scalar(*TANH)
 
@@ -183,6 +183,14 @@ entry(
     "x:, p: n, q: n",
     lambda x, p, q: u(x, p) @ v(x, q),
     lambda x, p, q: u(x, p) @ v.D(x, q) + u.D(x, p) @ v(x, q),
+)
+entry(
+    "log determinant of a matrix of a scalar",
+    "W-SS-4",
+    "x:, P: n n",
+    lambda x, P: logdet(R(x, P)),
+    lambda x, P: tr(inv(R(x, P)) @ R.D(x, P)),
+    analytic=False,
 )
 entry(
     "scalar chain rule through a matrix, g(U(x))",

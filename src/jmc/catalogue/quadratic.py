@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jmc.catalogue.algebra import outer, power
 from jmc.catalogue.inner import SIN, TANH, scalar, vector
@@ -165,13 +166,9 @@ entry(
 )
 
 
-def _complex(x: jax.Array, y: jax.Array) -> jax.Array:
-    return x + 1j * y
-
-
 def _gradient(p: jax.Array, q: jax.Array, u: jax.Array, v: jax.Array, c: jax.Array, d: jax.Array) -> jax.Array:
     """−2b (a − xᴴb)*, for a = p + iq, x = u + iv, b = c + id."""
-    a, x, b = _complex(p, q), _complex(u, v), _complex(c, d)
+    a, x, b = lax.complex(p, q), lax.complex(u, v), lax.complex(c, d)
     return -2 * b * jnp.conj(a - jnp.conj(x) @ b)
 
 
