@@ -44,6 +44,17 @@ def test_one_wrong_entry_among_large_ones_is_found(own_rules):
     assert not jmc.check(rule, points=1).ok
 
 
+def test_an_exact_zero_is_no_mistake_where_automatic_differentiation_rounds(own_rules):
+    rule = entry("the identity", "", "X: n n invertible", lambda X: jnp.linalg.inv(X) @ X @ X,
+                 lambda X: build.identity(X.shape))  # fmt: skip
+    assert jmc.check(rule, points=1).ok
+
+
+def test_a_zero_that_should_be_tiny_is_found(own_rules):
+    rule = entry("a tail", "", "x: n", lambda x: jnp.exp(-50.0) * x[0] + x[1], lambda x: jnp.zeros_like(x).at[1].set(1))
+    assert not jmc.check(rule, points=1).ok
+
+
 def test_automatic_differentiation_is_told_when_it_is_wrong(own_rules):
     @elementwise(derivative=jnp.exp, source="", analytic=True)
     def expm1(x: Float[Array, "*s"]) -> Float[Array, "*s"]:

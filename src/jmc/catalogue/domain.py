@@ -52,6 +52,12 @@ def nonzero(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
 
 
 @kind
+def zero(_: np.random.Generator, shape: Shape, __: Sizes) -> np.ndarray:
+    """0, where a derivative is taken at the origin alone."""
+    return np.zeros(shape)
+
+
+@kind
 def signs(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
     """−1 or 1."""
     return rng.choice([-1.0, 1.0], shape)
@@ -82,14 +88,6 @@ def distribution(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray
 def one_hot(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
     """A single 1 along the last axis."""
     return np.eye(shape[-1])[rng.integers(shape[-1], size=shape[:-1])]
-
-
-@kind
-def augmented(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
-    """x̂ = [xᵀ, 1]ᵀ: the last entry along the last axis is 1."""
-    values = rng.normal(size=shape)
-    values[..., -1:] = 1
-    return values
 
 
 def orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -116,13 +116,14 @@ def conditioning(
     *,
     patterns: int = 8,
     seed: int = 0,
+    jit: bool = True,
 ) -> Float64[np.ndarray, "..."]:
     """How far each entry of `derivative(*args)` moves when the arguments move by their own rounding.
 
     Every entry of `args[argnum]` (None: of every floating argument) moves by ε = 2⁻⁵² of itself, one or two
     units in the last place, up or down as the seed decides; the largest change over `patterns` such moves
     is returned, in float64 and the derivative's shape. Zeros stay where they are, and a change that is not
-    finite counts as none. A `derivative` that is jitted already is called as it is.
+    finite counts as none. A `derivative` that is jitted already is called as it is, and any without `jit`.
 
     Raises ValueError or TypeError for an `argnum` that names no floating argument.
     """
@@ -131,7 +132,7 @@ def conditioning(
         arrays = as_float64(args)
         only = None if argnum is None else differentiated(arrays, argnum)
         moving = [a.dtype == np.float64 and only in (None, i) for i, a in enumerate(arrays)]
-        run = derivative if isinstance(derivative, jax.stages.Wrapped) else jax.jit(derivative)
+        run = jax.jit(derivative) if jit and not isinstance(derivative, jax.stages.Wrapped) else derivative
         unmoved = np.asarray(run(*arrays), np.float64)
         spread = np.zeros(unmoved.shape)
         for _ in range(patterns):

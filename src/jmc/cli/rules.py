@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,8 @@ def _list(found: Sequence["Rule"], as_json: bool, nothing: str = "") -> int:
 def _show_families(families: dict[str, list["Rule"]], as_json: bool) -> int:
     from jmc.catalogue.registry import rules
 
-    rows = [(name, len(found), sum(len(rules.ids_of(rule)) for rule in found)) for name, found in families.items()]
+    ids = Counter(rules[identity].family for identity in rules.ids())
+    rows = [(name, len(found), ids[name]) for name, found in families.items()]
     if as_json:
         print(json.dumps([{"family": n, "rules": r, "ids": i} for n, r, i in rows]))
         return 0
