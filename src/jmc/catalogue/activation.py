@@ -36,6 +36,7 @@ def identity(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     source=f"{ARTICLE}, §5: ∂max(0, z)/∂z = 0 for z ≤ 0, 1 for z > 0",
     kinks="x = 0, where relu′(0) = 0",
     kinks_at=(0.0,),
+    erratum="§5 prints ∂max(0, x)/∂x of a vector as a column; by §4.1 it is the matrix diag(1[x > 0])",
 )
 def relu(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """f(x) = max(0, x), f′(x) = 1[x > 0], so f′(0) = 0 as in the article. Element-wise on any shape."""

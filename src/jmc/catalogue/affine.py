@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jmc.catalogue.rule import rule
+from jmc.catalogue.rule import entry, rule
 from jmc.linear.build import einsum
 from jmc.linear.linear_map import LinearMap
 
@@ -60,3 +60,14 @@ def affine(w: Float[Array, "*m d"], b: Float[Array, "*m"], x: Float[Array, "*n d
     """
     z = jnp.tensordot(x, w, (x.ndim - 1, w.ndim - 1))
     return z + jnp.broadcast_to(b, z.shape)
+
+
+entry(
+    "augmented affine function, ŵ·x̂",
+    {"w": "P-6.2.6"},
+    "w: d, x: d augmented",
+    lambda w, x: w @ x,
+    {"w": lambda w, x: x, "x": lambda w, x: w},
+    conditions="ŵ = [wᵀ, b]ᵀ and x̂ = [xᵀ, 1]ᵀ, so that ŵ·x̂ = w·x + b",
+    erratum="x̂ = [xᵀ, 1] is printed without the transpose around it, and no gradient with respect to ŵ",
+)

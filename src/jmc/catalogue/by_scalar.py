@@ -60,6 +60,7 @@ entry(
     "x:, p: 3, q: 3",
     lambda x, p, q: jnp.cross(u(x, p), v(x, q)),
     lambda x, p, q: jnp.cross(u.D(x, p), v(x, q)) + jnp.cross(u(x, p), v.D(x, q)),
+    conditions="the page transposes the left factors; here both are vectors",
 )
 entry(
     "vector chain rule, g(u(x)), x scalar",
@@ -81,6 +82,7 @@ entry(
     "x:, A: m n, p: n",
     lambda x, A, p: U(x, A) @ v(x, p),
     lambda x, A, p: U.D(x, A) @ v(x, p) + U(x, A) @ v.D(x, p),
+    conditions="the page writes the product as U × v",
 )
 
 # A matrix by a scalar.

@@ -90,6 +90,14 @@ def one_hot(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
     return np.eye(shape[-1])[rng.integers(shape[-1], size=shape[:-1])]
 
 
+@kind
+def augmented(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
+    """x̂ = [xᵀ, 1]ᵀ: the last entry along the last axis is 1."""
+    values = rng.normal(size=shape)
+    values[..., -1:] = 1
+    return values
+
+
 def orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """Columns of unit length at right angles (rows, if there are fewer)."""
     q, _ = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))

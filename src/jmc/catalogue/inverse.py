@@ -18,7 +18,7 @@ entry("inverse", "K-60 G-3", "X: n n invertible", lambda X: inv(X), _inverse)
 
 entry(
     "inverse of a function of a scalar",
-    "K-59",
+    "K-59 W-MS-7",
     "x: unit, Y: n n spd, Z: n n",
     lambda x, Y, Z: inv(Y + x * x * Z),
     lambda x, Y, Z: -inv(Y + x * x * Z) @ (2 * x * Z) @ inv(Y + x * x * Z),

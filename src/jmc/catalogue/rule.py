@@ -50,6 +50,8 @@ def rule(
     decreasing: Sequence[str] = (),
     small: Mapping[str, int] | None = None,
     options: Mapping[str, Any] | None = None,
+    erratum: str = "",
+    printed: Formula | None = None,
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
     """Register the decorated primal with a closed form for every real argument.
 
@@ -72,6 +74,8 @@ def rule(
         decreasing: axes whose sizes decrease in this order.
         small: sizes that axes are drawn with, where primes would be too large or would not do.
         options: values with which the rule is proved, where they are not the defaults.
+        erratum: what is wrong in the source.
+        printed: the printed form as a Jacobian with respect to the first argument, which must fail.
 
     Raises:
         TypeError: an argument lacks its annotation or its closed form.
@@ -104,6 +108,8 @@ def rule(
             analytic=analytic,
             decreasing=tuple(decreasing),
             small=small or {},
+            erratum=erratum,
+            printed=printed,
         )
         signature = inspect.signature(primal)
         chosen = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -135,6 +141,7 @@ def elementwise(
     conditions: str = "",
     analytic: bool = False,
     domain: str | Draw | None = None,
+    erratum: str = "",
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
     """Register the decorated f(x) with its derivatives f′(x), f″(x); the Jacobian is diag(f′(x)) (article §4.2).
 
@@ -152,6 +159,7 @@ def elementwise(
         conditions=conditions,
         analytic=analytic,
         domain=None if domain is None else {"x": domain},
+        erratum=erratum,
     )
 
 
