@@ -109,7 +109,9 @@ class Steps:
         x, y = self.inputs[0], self.steps[-1].name
         values, moved = self.values(*args), self.forward(*args)
         rows = [["forward", "expression", "value", f"d/d{shown(x)}", ""]]
-        rows += [[shown(name), "", _number(values[name]), "1" if name == x else "", ""] for name in self.inputs]
+        rows += [
+            [shown(name), "", _number(values[name]), _one(values[x]) if name == x else "", ""] for name in self.inputs
+        ]
         for step in self.steps:
             terms = [
                 _term(_written(partial), "" if a == x else _ratio(a, x))
@@ -134,7 +136,7 @@ class Steps:
         """The variables, y to x: the adjoint dy/du as it is composed, and its value."""
         y = self.steps[-1].name
         adjoints = self.backward(*args)
-        terms: dict[str, list[str]] = {y: ["1"]}
+        terms: dict[str, list[str]] = {y: [_one(self.values(*args)[y])]}
         for step in reversed(self.steps):
             for a, partial in zip(step.arguments, step.partials, strict=True):
                 before = "" if step.name == y else _ratio(y, step.name)
@@ -180,6 +182,11 @@ def _ratio(a: str, b: str, d: str = "d") -> str:
     return f"{d}{shown(a)}/{d}{shown(b)}"
 
 
+def _one(x: jax.Array) -> str:
+    """dx/dx."""
+    return "I" if x.shape else "1"
+
+
 def _number(found: Any) -> str:
     """A number or a vector in digits; a matrix by its structure."""
     if isinstance(found, LinearMap):
@@ -188,7 +195,7 @@ def _number(found: Any) -> str:
         found = found.dense()
     if np.ndim(found) == 0:
         return f"{float(found):.6g}"
-    return np.array2string(np.asarray(found), precision=5, threshold=8, edgeitems=2, max_line_width=10**6)
+    return np.array2string(np.asarray(found), precision=4, threshold=5, edgeitems=2, max_line_width=10**6)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
