@@ -9,8 +9,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "catalogue.activation": ("gelu", "identity", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"),
+    "catalogue.activation": (
+        "gelu",
+        "gelu_tanh",
+        "identity",
+        "log_sigmoid",
+        "mish",
+        "sigmoid",
+        "silu",
+        "soft_sign",
+        "softplus",
+        "squareplus",
+        "tanh",
+    ),
     "catalogue.affine": ("affine",),
+    "catalogue.gated": (
+        "glu",
+        "swiglu",
+    ),
     "catalogue.loss": (
         "binary_cross_entropy",
         "hinge",
@@ -32,8 +48,26 @@ _HOME = {
         "rms_norm",
         "weight_norm",
     ),
+    "catalogue.rectifier": (
+        "celu",
+        "elu",
+        "hard_sigmoid",
+        "hard_swish",
+        "hard_tanh",
+        "leaky_relu",
+        "relu",
+        "relu6",
+        "selu",
+        "softshrink",
+    ),
     "catalogue.registry": ("rules",),
     "catalogue.rule": ("elementwise", "rule"),
+    "catalogue.softmax": (
+        "log_softmax",
+        "logsumexp",
+        "softmax",
+        "sparsemax",
+    ),
     "checking.proof": ("check",),
     "differentiate.entry": ("layer_loss_grad", "network_loss_grad", "neuron_grad", "neuron_loss_grad"),
     "differentiate.gradient": ("grad", "value_and_grad"),
@@ -49,8 +83,21 @@ _ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
 __all__ = ["__version__", *_ROOM_OF]  # pyright: ignore[reportUnsupportedDunderAll] - the names load lazily
 
 if TYPE_CHECKING:
-    from jmc.catalogue.activation import gelu, identity, relu, sigmoid, silu, softmax, softplus, tanh
+    from jmc.catalogue.activation import (
+        gelu,
+        gelu_tanh,
+        identity,
+        log_sigmoid,
+        mish,
+        sigmoid,
+        silu,
+        soft_sign,
+        softplus,
+        squareplus,
+        tanh,
+    )
     from jmc.catalogue.affine import affine
+    from jmc.catalogue.gated import glu, swiglu
     from jmc.catalogue.loss import (
         binary_cross_entropy,
         hinge,
@@ -72,8 +119,21 @@ if TYPE_CHECKING:
         rms_norm,
         weight_norm,
     )
+    from jmc.catalogue.rectifier import (
+        celu,
+        elu,
+        hard_sigmoid,
+        hard_swish,
+        hard_tanh,
+        leaky_relu,
+        relu,
+        relu6,
+        selu,
+        softshrink,
+    )
     from jmc.catalogue.registry import rules
     from jmc.catalogue.rule import elementwise, rule
+    from jmc.catalogue.softmax import log_softmax, logsumexp, softmax, sparsemax
     from jmc.checking.proof import check
     from jmc.differentiate.entry import layer_loss_grad, network_loss_grad, neuron_grad, neuron_loss_grad
     from jmc.differentiate.gradient import grad, value_and_grad

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jmc.catalogue.activation import log1p_exp
 from jmc.catalogue.record import Formula
 from jmc.catalogue.rule import rule
+from jmc.catalogue.stable import log1p_exp
 
 logistic = jax.lax.logistic
 

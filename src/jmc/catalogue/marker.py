@@ -77,7 +77,7 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: "Rule", preci
 
 
 def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule", precision: str | None) -> tuple[Any, int]:
-    if rule.derivative is not None:
+    if rule.derivative is not None and all(axis is None for axis in axes[1:]):
         return primitive.bind(*args, rule=rule, precision=precision), axes[0]
     if len(args) == 1 and rule.parameters[0].axes[:1] == ("*n",):  # any leading axes: one more is nothing new
         return primitive.bind(jnp.moveaxis(args[0], axes[0], 0), rule=rule, precision=precision), 0

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jmc.catalogue.activation import identity, relu
+from jmc.catalogue.activation import identity
 from jmc.catalogue.affine import affine
+from jmc.catalogue.rectifier import relu
 
 Activation = Callable[[jax.Array], jax.Array]
 Layers = Sequence[tuple[jax.Array, jax.Array]]

@@ -34,8 +34,9 @@ class Rule:
         vjps: per argument ``(u, value, *args) -> uᵀ ∂f/∂argument``, written by itself for accuracy or speed.
         argnum: the argument, or arguments, that this rule is about.
         ids: the identities of the sources that it states.
-        derivative, second: f′ and f″ of an element-wise rule; ``second`` of any other rule with one argument is
-            ``(*args) -> ∂²f/∂x∂x``, as a Jacobian of its gradient.
+        derivative, second: f′ and f″ of an element-wise rule, in its first argument (the others are scalars);
+            ``second`` of any other rule is ``(*args) -> ∂²f/∂x∂x`` of the first argument that it is about, as a
+            Jacobian of its gradient.
         source: where the formula comes from (section, equation).
         conditions: what must hold beyond what the arguments' kinds say.
         kinks: where the derivative is a convention, and which one is taken.
@@ -95,7 +96,9 @@ class Rule:
         x = jnp.asarray(args[k])
         if (formula := self.jacobians[k]) is not None:
             return as_map(formula(*args), x, args)
-        return build.diagonal(self.derivative(x)) if self.derivative is not None else self._swept(k, x, args)
+        if k == 0 and self.derivative is not None:
+            return build.diagonal(self.derivative(*args))
+        return self._swept(k, x, args)
 
     def hessian(self, *args: Any) -> Any:
         """The second derivative in closed form: the Jacobian of ``jax.jacfwd(rule.f, rule.argnum)``.
@@ -105,7 +108,8 @@ class Rule:
         if self.second is None:
             raise TypeError(f"{self.name} states no second derivative")
         x = jnp.asarray(args[self.argnums[0]])
-        return build.diagonal(self.second(x)) if self.derivative is not None else as_map(self.second(*args), x, args)
+        found = self.second(*args)
+        return build.diagonal(found) if self.derivative is not None else as_map(found, x, args)
 
     def vjp(self, argument: int | str, cotangent: jax.Array, value: jax.Array, *args: jax.Array) -> jax.Array:
         """``cotangentᵀ ∂value/∂argument``, the argument by position or by name."""
@@ -153,7 +157,9 @@ class Rule:
     def restricted(self, names: Sequence[str], ids: Sequence[str]) -> "Rule":
         """The same rule, about these arguments alone."""
         positions = [self.position(name) for name in names]
-        return replace(self, argnum=positions[0] if len(positions) == 1 else tuple(positions), ids=tuple(ids))
+        argnum = positions[0] if len(positions) == 1 else tuple(positions)
+        second = self.second if positions[0] == self.argnums[0] else None
+        return replace(self, argnum=argnum, ids=tuple(ids), second=second)
 
     def at(self, **options: Any) -> "Rule":
         """The same rule with other options; the same object for the same ones.
@@ -250,4 +256,4 @@ def _gradient(f: Formula, argnum: int) -> Formula:
 
 def _slope(f: Formula) -> Formula:
     """f′ of an element-wise f by JAX."""
-    return functools.wraps(f)(lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1])
+    return functools.wraps(f)(lambda x, *rest: jax.jvp(lambda x: f(x, *rest), (x,), (jnp.ones_like(x),))[1])

@@ -135,22 +135,24 @@ def elementwise(
     source: str,
     second: Formula | None = None,
     jacobian: Formula | None = None,
-    ids: str = "",
+    parameters: Mapping[str, Formula] | None = None,
+    ids: Ids = "",
     kinks: str = "",
     kinks_at: Sequence[float] = (),
     conditions: str = "",
     analytic: bool = False,
-    domain: str | Draw | None = None,
+    domain: Mapping[str, str | Draw] | None = None,
     erratum: str = "",
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
     """Register the decorated f(x) with its derivatives f′(x), f″(x); the Jacobian is diag(f′(x)) (article §4.2).
 
-    ``jacobian`` says so if it is more special than that. The other arguments are those of :func:`rule`.
+    ``jacobian`` says so if it is more special than that. Further arguments of f are scalars α: its derivatives are
+    then functions of them too, f′(x, α), and ``parameters`` has ∂f/∂α for each. The rest is that of :func:`rule`.
     """
     return rule(
         source=source,
-        jacobian=None if jacobian is None else {"x": jacobian},
-        vjp={"x": lambda u, _, x: u * derivative(x)},
+        jacobian={**({} if jacobian is None else {"x": jacobian}), **(parameters or {})},
+        vjp={"x": lambda u, _, *args: u * derivative(*args)},
         derivative=derivative,
         second=second,
         ids=ids,
@@ -158,7 +160,7 @@ def elementwise(
         kinks_at=kinks_at,
         conditions=conditions,
         analytic=analytic,
-        domain=None if domain is None else {"x": domain},
+        domain=domain,
         erratum=erratum,
     )
 
@@ -168,13 +170,15 @@ def entry(
     ids: Ids,
     signature: str,
     f: Formula,
-    jacobian: Formula | Mapping[str, Formula],
+    jacobian: Formula | Mapping[str, Formula] | None = None,
     *,
+    derivative: Formula | None = None,
     second: Formula | None = None,
     second_ids: str = "",
     source: str = "",
     conditions: str = "",
     kinks: str = "",
+    kinks_at: Sequence[float] = (),
     analytic: bool = True,
     decreasing: Sequence[str] = (),
     small: Mapping[str, int] | None = None,
@@ -191,11 +195,13 @@ def entry(
         f: the primal.
         jacobian: ``(*args)`` to the closed form with respect to the first argument, or a form by argument; of an f that
             returns a tuple, a tuple.
-        second: the closed form of ∂²f/∂x∂x.
+        derivative: f′(x) of an element-wise function, instead.
+        second: the closed form of ∂²f/∂x∂x, or f″(x).
         second_ids: of the identities that it states.
         source: if not what the ids say.
         conditions: what must hold beyond what the kinds say.
         kinks: where the derivative is a convention, and which one is taken.
+        kinks_at: the points where that is, of an element-wise function.
         analytic: whether a complex step may check it; not where ``f`` has absolute values or decompositions.
         decreasing: axes whose sizes decrease in this order.
         small: sizes that axes are drawn with, where primes would be too large or would not do.
@@ -209,6 +215,8 @@ def entry(
         raise ValueError(
             f"`signature` of {name} must describe the arguments {names} in this order, but got {signature!r}"
         )
+    if (jacobian is None) == (derivative is None):
+        raise TypeError(f"{name} must have either a Jacobian or an element-wise derivative")
     stated = jacobian if isinstance(jacobian, Mapping) else {names[0]: jacobian}
     argnums = tuple(i for i, argument in enumerate(names) if argument in stated)
     whole, parts = _ids(ids)
@@ -220,10 +228,12 @@ def entry(
         jacobians=tuple(stated.get(argument) for argument in names),
         argnum=argnums[0] if len(argnums) == 1 else argnums,
         ids=whole,
+        derivative=derivative,
         second=second,
         source=source or "; ".join(dict.fromkeys(map(cited, every))),
         conditions=conditions,
         kinks=kinks,
+        kinks_at=tuple(kinks_at),
         analytic=analytic,
         decreasing=tuple(decreasing),
         small=small or {},

@@ -33,6 +33,7 @@ def _logistic(x: Any) -> Any:
 
 _MEANING: dict[Any, Callable[..., Any]] = {
     p.add_p: operator.add,
+    p.add_jaxvals_p: operator.add,
     p.sub_p: operator.sub,
     p.mul_p: operator.mul,
     p.div_p: operator.truediv,

@@ -11,6 +11,7 @@ its own program evaluated with 60 digits. Where automatic differentiation is the
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -268,18 +269,14 @@ def _raveled(arrays: Sequence[jax.Array]) -> jax.Array:
 
 def _in_tails(proof: Proof, rule: Rule) -> None:
     """An element-wise derivative at the edge points, relative to its program's value with 60 digits."""
-    points = np.array([x for x in EDGES if x not in rule.kinks_at])
-    k = rule.argnums[0]
-    args = rule.sample(0)
-    draws_any = rule.parameters[k].kind is None
-    if not draws_any:
-        points = np.ravel(args[k])
     assert rule.derivative is not None
-    stated = np.asarray(rule.derivative(jnp.asarray(points)), np.float64)
-    automatic = np.asarray(jax.vmap(jax.grad(rule.f))(jnp.asarray(points)), np.float64)
+    x, *rest = rule.sample(0)
+    points = np.ravel(x) if rule.parameters[0].kind else np.array([x for x in EDGES if x not in rule.kinks_at])
+    stated = np.asarray(rule.derivative(jnp.asarray(points), *rest), np.float64)
+    automatic = np.asarray(jax.vmap(lambda x: jax.grad(rule.f)(x, *rest))(jnp.asarray(points)), np.float64)
     tally = proof.tally("mpmath")
     for x, closed, ad in zip(points, stated, automatic, strict=True):
-        true = exact.slope(rule.f, float(x))
+        true = exact.slope(lambda x: rule.f(x, *rest), float(x))
         bound = TAIL * (1 + x * x / 100)  # an exponent of x²/2 is rounded
         comparison = compare(closed, true, normwise=bound, entrywise=bound)
         tally.count(f"x = {x:g}", comparison)
@@ -288,14 +285,16 @@ def _in_tails(proof: Proof, rule: Rule) -> None:
 
 
 def _at_kinks(proof: Proof, rule: Rule) -> None:
-    """The value at a kink lies between the slopes on its sides."""
+    """The value at a kink lies between the slopes on its sides; where differences cannot tell one it may be any."""
     assert rule.derivative is not None
+    _, *rest = rule.sample(0)
     for x in rule.kinks_at:
-        sides = [float(ridders(rule.f, [np.array(x)], side=side).jacobian) for side in ("left", "right")]
-        value = float(rule.derivative(jnp.asarray(x)))
-        nearest = np.clip(value, min(sides), max(sides))
+        sides = [ridders(rule.f, [np.array(x), *rest], side=side) for side in ("left", "right")]
+        slopes, errors = zip(*((float(side.jacobian), float(side.error or 0)) for side in sides), strict=True)
+        value = float(rule.derivative(jnp.asarray(x), *rest))
+        nearest = np.clip(value, min(map(operator.sub, slopes, errors)), max(map(operator.add, slopes, errors)))
         comparison = compare(value, nearest, entrywise=1e-6, normwise=1e-6)
         proof.tally("one-sided differences").count(f"x = {x:g}", comparison)
-        ad = float(jax.grad(rule.f)(jnp.asarray(x)))
-        left, right = sides
-        proof.notes.append(f"at the kink x = {x:g}, slopes {left:.3g} and {right:.3g}: {value:g} here, {ad:g} in JAX")
+        ad = float(jax.grad(rule.f)(jnp.asarray(x), *rest))
+        left, right = (f"{s:.3g}" if e < 1 else "∞" for s, e in zip(slopes, errors, strict=True))
+        proof.notes.append(f"at the kink x = {x:g}, slopes {left} and {right}: {value:g} here, {ad:g} in JAX")

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jmc.catalogue.activation import identity, relu
+from jmc.catalogue.activation import identity
 from jmc.catalogue.loss import mean_squared_error
 from jmc.catalogue.network import Activation, Layers, layer, network
 from jmc.catalogue.neuron import neuron, neuron_loss
+from jmc.catalogue.rectifier import relu
 from jmc.differentiate.gradient import grad
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]

@@ -22,12 +22,13 @@ def rule_terms(
     rule: Rule, precision: str | None, args: Sequence[Any], out: Any, moving: Sequence[int]
 ) -> dict[int, Terms] | Opaque:
     """The Jacobian of the rule's value with respect to each moving argument."""
-    if rule.derivative is not None and rule.jacobians[0] is None:
-        labels = fresh(np.shape(out))
-        slope = marker.at(precision, rule.derivative)(args[0])
-        return {0: (Term(1, (Factor(slope, tuple(labels)),), plains(labels), plains(labels)),)}
     found: dict[int, Terms] = {}
     for k in moving:
+        if k == 0 and rule.derivative is not None and rule.jacobians[0] is None:
+            labels = fresh(np.shape(out))
+            slope = marker.at(precision, rule.derivative)(*args)
+            found[0] = (Term(1, (Factor(slope, tuple(labels)),), plains(labels), plains(labels)),)
+            continue
 
         def vjp(u: Any, k: int = k) -> Any:
             return marker.at(precision, lambda u: rule.vjp(k, u, out, *args))(u)

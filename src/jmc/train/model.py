@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jmc.catalogue import activation as activations
+from jmc.catalogue import activation, rectifier, softmax
 from jmc.catalogue import loss as losses
 from jmc.catalogue.affine import affine
 from jmc.catalogue.network import layer, network
@@ -72,7 +72,7 @@ def predictor(problem: Problem) -> Predict:
 
 
 def _activation(name: str) -> Callable[[jax.Array], jax.Array]:
-    return getattr(activations, name)
+    return next(getattr(family, name) for family in (activation, rectifier, softmax) if hasattr(family, name))
 
 
 def objective(problem: Problem) -> Objective:
