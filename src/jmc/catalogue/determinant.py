@@ -28,7 +28,7 @@ def _second(value: jax.Array, dY: jax.Array, ddY: jax.Array) -> jax.Array:
     return value * (tr(ddY) + tr(dY) ** 2 - tr(dY @ dY))
 
 
-entry("determinant", "K-49 W-SM-27 G-4", "X: n n", lambda X: det(X), cofactors)
+entry("determinant", "K-41 K-42 K-49 W-D-2 W-SM-27 G-4", "X: n n", lambda X: det(X), cofactors)
 entry(
     "expansion of the determinant",
     "K-47 K-50",
@@ -39,12 +39,12 @@ entry(
 )
 entry(
     "determinant of a matrix of a scalar",
-    "K-46",
+    "K-46 W-SS-3",
     "x:, A: n n",
     lambda x, A: det(Y(x, A)),
     lambda x, A: det(Y(x, A)) * tr(inv(Y(x, A)) @ Y.D(x, A)),
     second=lambda x, A: _second(det(Y(x, A)), inv(Y(x, A)) @ Y.D(x, A), inv(Y(x, A)) @ Y.D2(x, A)),
-    second_ids="K-48",
+    second_ids="K-48 W-SS-5",
     conditions="Y(x) is invertible",
 )
 entry(
@@ -86,7 +86,9 @@ entry(
     lambda X: det(power(X, K)),
     lambda X: K * det(power(X, K)) * inv(X).T,
 )
-entry("log determinant", "K-57", "X: n n invertible", lambda X: logdet(X), lambda X: inv(X).T, analytic=False)
+entry(
+    "log determinant", "K-43 K-57 W-D-3", "X: n n invertible", lambda X: logdet(X), lambda X: inv(X).T, analytic=False
+)
 entry(
     "log determinant of aX",
     "W-SM-28",

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmc.catalogue.algebra import det, expm, inv
+from jmc.catalogue.algebra import expm, eye, inv, kron, left, right, transposition
 from jmc.catalogue.inner import SIN, TANH, curve, scalar, vector
 from jmc.catalogue.rule import entry
 from jmc.linear.build import einsum, identity, zeros
@@ -29,20 +29,17 @@ entry(
 )
 entry(
     "differential of a sum of matrices",
-    "K-35 W-D-6",
+    "K-35 W-D-6 G-1",
     "X: m n, Y: m n",
     lambda X, Y: X + Y,
     {"X": lambda X, Y: identity(X.shape), "Y": lambda X, Y: identity(Y.shape)},
 )
 entry(
     "differential of a product of matrices",
-    {"X Y": "K-37 W-D-7", "X": "K-74"},
+    {"X Y": "K-37 W-D-7 G-2", "X": "K-74"},
     "X: m k, Y: k n",
     lambda X, Y: X @ Y,
-    {
-        "X": lambda X, Y: einsum("jl->il,ij", Y, sizes={"i": len(X)}),
-        "Y": lambda X, Y: einsum("ik->il,kl", X, sizes={"l": Y.shape[1]}),
-    },
+    {"X": lambda X, Y: right(Y, len(X)), "Y": lambda X, Y: left(X, Y.shape[1])},
 )
 entry(
     "differential of a Hadamard product",
@@ -53,9 +50,9 @@ entry(
 )
 entry(
     "differential of a Kronecker product",
-    "K-39 W-D-8",
+    "K-39 W-D-8 G+9",
     "X: m n, Y: k l",
-    lambda X, Y: jnp.kron(X, Y),
+    lambda X, Y: kron(X, Y),
     {
         "X": lambda X, Y: einsum("kl->(ik)(jl),ij", Y, sizes=dict(zip("ij", X.shape, strict=True))),
         "Y": lambda X, Y: einsum("ij->(ik)(jl),kl", X, sizes=dict(zip("kl", Y.shape, strict=True))),
@@ -63,41 +60,21 @@ entry(
 )
 
 
-def _transposition(X: jax.Array) -> LinearMap:
-    return einsum("->ji,ij", sizes=dict(zip("ij", X.shape, strict=True)))
-
-
-entry("differential of the transpose", "K-44 W-D-10", "X: m n", lambda X: X.T, _transposition)
+entry("differential of the transpose", "K-44 W-D-10", "X: m n", lambda X: X.T, lambda X: transposition(*X.shape))
 entry(
     "differential of the conjugate transpose, X = R + iS",
     "K-45 W-D-12",
     "R: m n, S: m n",
     lambda R, S: (R.T, -S.T),
     {
-        "R": lambda R, S: (_transposition(R), zeros(R.T.shape, R.shape)),
-        "S": lambda R, S: (zeros(S.T.shape, S.shape), -_transposition(S)),
+        "R": lambda R, S: (transposition(*R.shape), zeros(R.T.shape, R.shape)),
+        "S": lambda R, S: (zeros(S.T.shape, S.shape), -transposition(*S.shape)),
     },
     conditions="Xᴴ = Rᵀ − iSᵀ as the pair of its parts: linear over the reals, not over the complex numbers",
 )
 
 # Functions of a square matrix.
 
-
-def adjugate(X: jax.Array) -> jax.Array:
-    """adj(X)_ji = (−1)^(i+j) det of X without row i and column j; it exists where X has no inverse."""
-    n = len(X)
-    others = np.array([[k for k in range(n) if k != i] for i in range(n)], int).reshape(n, max(n - 1, 0))
-    minors = X[others[:, None, :, None], others[None, :, None, :]]
-    return (jax.vmap(jax.vmap(det))(minors) * np.array((-1.0) ** np.add.outer(range(n), range(n)), X.dtype)).T
-
-
-entry(
-    "differential of the determinant, tr(adj(X) dX)",
-    "K-41",
-    "X: n n",
-    lambda X: det(X),
-    lambda X: adjugate(X).T,
-)
 
 NODES, WEIGHTS = ((1 + np.polynomial.legendre.leggauss(24)[0]) / 2, np.polynomial.legendre.leggauss(24)[1] / 2)
 """Gauss–Legendre: ∫₀¹ f(a) da = Σ weight f(node), exact for polynomials up to degree 47, and below to rounding for e^X
@@ -120,19 +97,18 @@ entry("differential of the matrix exponential", "W-D-14", "X: n n", lambda X: ex
 
 def _resolvents(X: jax.Array) -> jax.Array:
     """(aX + (1 − a) I)⁻¹ at the nodes."""
-    one = jnp.eye(len(X), dtype=X.dtype)
-    return jax.vmap(lambda a: inv(a * X + (1 - a) * one))(np.array(NODES, X.dtype))
+    return jax.vmap(lambda a: inv(a * X + (1 - a) * eye(X)))(np.array(NODES, X.dtype))
 
 
 def logarithm(X: jax.Array) -> jax.Array:
     """log X = ∫₀¹ (aX + (1 − a) I)⁻¹ (X − I) da."""
-    return jnp.einsum("q,qik,kj->ij", np.array(WEIGHTS, X.dtype), _resolvents(X), X - jnp.eye(len(X), dtype=X.dtype))
+    return jnp.einsum("q,qik,kj->ij", np.array(WEIGHTS, X.dtype), _resolvents(X), X - eye(X))
 
 
 entry(
     "differential of the matrix logarithm",
     "W-D-15",
-    "X: n n real_eigenvalues",
+    "X: 3 3 real_eigenvalues",
     lambda X: logarithm(X),
     lambda X: _by_integral(_resolvents(X), _resolvents(X)),
     conditions="no eigenvalue on (−∞, 0]; ∫₀^∞ (X + zI)⁻¹ dX (X + zI)⁻¹ dz with z = (1 − a)/a",

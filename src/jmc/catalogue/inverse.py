@@ -14,7 +14,7 @@ def _inverse(X: jax.Array) -> LinearMap:
     return -einsum("ki,jl->kl,ij", inv(X), inv(X))
 
 
-entry("inverse", "K-60 G-3", "X: n n invertible", lambda X: inv(X), _inverse)
+entry("inverse", "K-40 K-60 W-D-11 G-3", "X: n n invertible", lambda X: inv(X), _inverse)
 
 entry(
     "inverse of a function of a scalar",

@@ -33,7 +33,7 @@ def _singular(A: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 entry(
     "distance",
-    "K-129",
+    "K-129 W-SV-20",
     "x: n, a: n",
     distance,
     lambda x, a: (x - a) / distance(x, a),
@@ -41,7 +41,7 @@ entry(
     second_ids="K-130",
     conditions="x ≠ a",
 )
-entry("squared norm", "K-131", "x: n", lambda x: x @ x, lambda x: 2 * x, second=lambda x: 2 * identity(x.shape))
+entry("squared norm", "K-131 W-SV-16", "x: n", lambda x: x @ x, lambda x: 2 * x, second=lambda x: 2 * identity(x.shape))
 entry(
     "squared Frobenius norm",
     "K-115 K-132",

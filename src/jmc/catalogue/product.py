@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jmc.catalogue.algebra import between, expm, inv, kron, left, power, right, tr, transposition
+from jmc.catalogue.algebra import between, expm, inv, left, power, right, tr, transposition
 from jmc.catalogue.inner import series
 from jmc.catalogue.rule import entry
-from jmc.linear.build import dense, einsum, identity, zeros
+from jmc.linear.build import dense, einsum, zeros
 from jmc.linear.linear_map import LinearMap
 
 entry(
@@ -16,20 +16,6 @@ entry(
     lambda A, B, C: tr(C.T @ (A @ B)),
     {"A": lambda A, B, C: C @ B.T, "B": lambda A, B, C: A.T @ C},
     conditions="C is the cotangent of AB: tr(Cᵀ ∂(AB)) = tr(Āᵀ ∂A) + tr(B̄ᵀ ∂B)",
-)
-entry(
-    "sum of matrices",
-    "G-1",
-    "A: m n, B: m n",
-    lambda A, B: A + B,
-    {"A": lambda A, B: identity(A.shape), "B": lambda A, B: identity(B.shape)},
-)
-entry(
-    "product of matrices",
-    "G-2",
-    "A: m n, B: n p",
-    lambda A, B: A @ B,
-    {"A": lambda A, B: right(B, len(A)), "B": lambda A, B: left(A, B.shape[1])},
 )
 entry(
     "quotient A⁻¹B",
@@ -85,17 +71,6 @@ def _of_exponential(A: jax.Array) -> LinearMap:
 
 entry("polynomial of a matrix", "G-8", "A: n n full_rank, a: k", lambda A, a: series(A, a), _of_polynomial)
 entry("exponential of a matrix", "G-9", "A: n n full_rank", lambda A: expm(A), _of_exponential)
-entry(
-    "Kronecker product",
-    "G+9",
-    "A: m n, B: p q",
-    lambda A, B: kron(A, B),
-    {
-        "A": lambda A, B: einsum("kl->(ik)(jl),ij", B, sizes=dict(zip("ij", A.shape, strict=True))),
-        "B": lambda A, B: einsum("ij->(ik)(jl),kl", A, sizes=dict(zip("kl", B.shape, strict=True))),
-    },
-    source="∂(A ⊗ B) = ∂A ⊗ B + A ⊗ ∂B",
-)
 entry(
     "vec of AXB",
     "G+10",

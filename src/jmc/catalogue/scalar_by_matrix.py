@@ -68,7 +68,7 @@ entry(
 )
 entry(
     "chain rule through a matrix",
-    "W-SM-7",
+    "K-136 K-137 W-SM-7",
     "X: n m, A: p n, B: m q, P: p q",
     lambda X, A, B, P: v(U(X, A, B), P),
     lambda X, A, B, P: v.D(U(X, A, B), P) @ U.D(X, A, B),

@@ -8,29 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmc.catalogue.algebra import det, inv, logdet, tr
-from jmc.catalogue.inner import TANH, scalar, transformed
+from jmc.catalogue.algebra import det, eye, inv, logdet, tr, transposition
+from jmc.catalogue.inner import TANH, scalar
 from jmc.catalogue.rule import entry
 from jmc.linear.build import diagonal, einsum, identity
 from jmc.linear.linear_map import LinearMap
 
 g = scalar(*TANH)
-U = transformed
 
-
-def _eye(X: jax.Array) -> jax.Array:
-    return jnp.eye(len(X), dtype=X.dtype)
-
-
-# Any structure: the chain rule through matrices.
-
-entry(
-    "chain rule through a matrix, g(U(X))",
-    "K-136 K-137",
-    "X: m n, A: k m, B: n l, P: k l",
-    lambda X, A, B, P: g(U(X, A, B), P),
-    lambda X, A, B, P: g.D(U(X, A, B), P) @ U.D(X, A, B),
-)
 
 # Symmetric.
 
@@ -42,8 +27,7 @@ def symmetric(X: jax.Array) -> jax.Array:
 
 def _structure(X: jax.Array) -> LinearMap:
     """S^ij = J^ij + J^ji − J^ij J^ij for i ≥ j: a free entry stands at ij and at ji, on the diagonal once."""
-    transposed = einsum("->ji,ij", sizes=dict(zip("ij", X.shape, strict=True)), dtype=X.dtype)
-    return (identity(X.shape, X.dtype) + transposed - diagonal(_eye(X))) @ diagonal(jnp.tril(jnp.ones_like(X)))
+    return (identity(X.shape) + transposition(*X.shape) - diagonal(eye(X))) @ diagonal(jnp.tril(jnp.ones_like(X)))
 
 
 entry("symmetric matrix by its free entries", "K-134", "X: n n", lambda X: symmetric(X), _structure)
@@ -58,7 +42,7 @@ entry(
 
 def _by_lower(G: jax.Array) -> jax.Array:
     """G + Gᵀ − diag(G), read at the free entries, from the gradient G that takes no notice of the symmetry."""
-    return jnp.tril(G + G.T - G * _eye(G))
+    return jnp.tril(G + G.T - G * eye(G))
 
 
 entry(
@@ -73,21 +57,21 @@ entry(
     "K-139",
     "X: n n, A: n n",
     lambda X, A: tr(A @ symmetric(X)),
-    lambda X, A: jnp.tril(A + A.T - A * _eye(A)),
+    lambda X, A: jnp.tril(A + A.T - A * eye(A)),
 )
 entry(
     "determinant of a symmetric matrix",
     "K-140",
     "X: n n spd",
     lambda X: det(symmetric(X)),
-    lambda X: jnp.tril(det(symmetric(X)) * (2 * inv(symmetric(X)) - inv(symmetric(X)) * _eye(X))),
+    lambda X: jnp.tril(det(symmetric(X)) * (2 * inv(symmetric(X)) - inv(symmetric(X)) * eye(X))),
 )
 entry(
     "log determinant of a symmetric matrix",
     "K-141",
     "X: n n spd",
     lambda X: logdet(symmetric(X)),
-    lambda X: jnp.tril(2 * inv(symmetric(X)) - inv(symmetric(X)) * _eye(X)),
+    lambda X: jnp.tril(2 * inv(symmetric(X)) - inv(symmetric(X)) * eye(X)),
     analytic=False,
 )
 
@@ -105,8 +89,8 @@ entry(
     "trace of a product with a diagonal matrix",
     "K-142",
     "X: n n, A: n n",
-    lambda X, A: tr(A @ (X * _eye(X))),
-    lambda X, A: A * _eye(A),
+    lambda X, A: tr(A @ (X * eye(X))),
+    lambda X, A: A * eye(A),
 )
 
 # Toeplitz.
@@ -137,6 +121,6 @@ entry(
     "K-144",
     "c: n, A: n n",
     lambda c, A: tr(A @ toeplitz(c, c)),
-    lambda c, A: (_sums(A) + _sums(A).T - _sums(A) * _eye(A))[:, 0],
+    lambda c, A: (_sums(A) + _sums(A).T - _sums(A) * eye(A))[:, 0],
     conditions="the first column and row are c",
 )

@@ -12,7 +12,7 @@ K = 5
 
 
 # first order
-entry("trace", "K-99 W-SM-13", "X: n n", lambda X: tr(X), lambda X: trace_row(len(X)))
+entry("trace", "K-36 K-99 W-D-1 W-SM-13", "X: n n", lambda X: tr(X), lambda X: trace_row(len(X)))
 entry("trace of XA", "K-100 W-SM-17", "X: n m, A: m n", lambda X, A: tr(X @ A), lambda X, A: A.T)
 entry("trace of XᵀA", "K-103 K-104 W-SM-18", "X: n m, A: n m", lambda X, A: tr(X.T @ A), lambda X, A: A)
 entry(
