@@ -183,6 +183,8 @@ def verdict(mutant: Any, true: dict[int, list[Any]]) -> str:
             found = {seed: matrices(mutant, seed) for seed in true}
         except Exception:  # whatever a spoilt formula raises: nobody could have stated it
             return "void"
+    if len(found[SEEN_SEED]) != len(true[SEEN_SEED]):
+        return "void"
     pairs = {seed: list(zip(found[seed], true[seed], strict=True)) for seed in true}
     if any(a.shape != b.shape for a, b in pairs[SEEN_SEED]):
         return "void"

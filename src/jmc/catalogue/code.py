@@ -1,6 +1,7 @@
 """What a rule's code says: the statement that registers it, and the functions of its file that it names."""
 
 import ast
+import dis
 import functools
 import inspect
 from collections.abc import Iterator
@@ -46,13 +47,16 @@ def expression(function: Any) -> str:
     code = function.__code__
     tree = _parsed(_read(inspect.getsourcefile(function)))
     starts = [(line, column) for line, _, column, _ in code.co_positions() if line is not None and column]
+    if not starts:  # Python 3.12 gives a constant that is returned no place
+        first, *rest = list(dis.get_instructions(code))[1:]
+        return repr(first.argval) if first.opname == "RETURN_CONST" and not rest else ""
     around = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.Lambda)
         and all((node.lineno, node.col_offset) <= start < (node.end_lineno, node.end_col_offset) for start in starts)
     ]
-    return ast.unparse(max(around, key=lambda node: (node.lineno, node.col_offset)).body) if starts and around else ""
+    return ast.unparse(max(around, key=lambda node: (node.lineno, node.col_offset)).body) if around else ""
 
 
 def _statement(rule: Rule) -> Any:
