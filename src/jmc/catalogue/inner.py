@@ -5,7 +5,7 @@ and ``f.D(x)``.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,11 @@ from jmc.linear.build import dense, einsum, gradient
 
 @dataclass(frozen=True)
 class Function:
-    """``f`` with its derivatives in closed form, all of the same arguments."""
+    """``f`` with its derivatives in closed form, all of the same arguments; ``D2`` only where a rule asks for it."""
 
     f: Formula
     D: Formula
-    D2: Formula | None = None
+    D2: Any = None
 
     def __call__(self, *args: jax.Array) -> jax.Array:
         return self.f(*args)
