@@ -23,6 +23,7 @@ _HOME = {
         "tanh",
     ),
     "catalogue.affine": ("affine",),
+    "catalogue.convolution": ("avg_pool", "convolution", "max_pool"),
     "catalogue.gated": (
         "glu",
         "swiglu",
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
         tanh,
     )
     from jmc.catalogue.affine import affine
+    from jmc.catalogue.convolution import avg_pool, convolution, max_pool
     from jmc.catalogue.gated import glu, swiglu
     from jmc.catalogue.loss import (
         binary_cross_entropy,

@@ -184,14 +184,6 @@ def test_step_is_the_callers_to_choose():
         ridders(jnp.sin, (x,), side="up")
 
 
-def test_more_entries_than_fit_one_batch(monkeypatch):
-    x = normals(5, 3)
-    whole = ridders(jnp.sin, (x,))
-    monkeypatch.setattr("jmc.checking.oracles._POINTS_AT_ONCE", 4 * 15 * 56)  # batches of 4 entries out of 15
-    parts = ridders(jnp.sin, (x,))
-    assert np.array_equal(parts.jacobian, whole.jacobian)
-
-
 def test_all_oracles():
     x = normals(4)
     names = [estimate.name for estimate in all_oracles(jnp.tanh, (x,), analytic=True)]
