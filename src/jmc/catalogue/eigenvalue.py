@@ -39,7 +39,7 @@ def eig(A: jax.Array) -> Pair:
     JAX differentiates its eigenvalues only. Each eigenvector is the solution of (A − d I + 1 1ᵀ) u = 1, of sum 1.
     """
     d = jnp.sort(jnp.linalg.eigvals(A).real)
-    u = jax.vmap(lambda d: jnp.linalg.solve(A - d * eye(A) + 1, jnp.ones_like(A[0])), out_axes=1)(d)
+    u = jax.vmap(lambda d: jnp.linalg.solve(A - d * eye(A) + 1, jnp.ones(len(A), A.dtype)), out_axes=1)(d)
     return d, u / jnp.sqrt((u * u).sum(axis=0, keepdims=True))
 
 
@@ -102,7 +102,7 @@ entry(
     "decomposition of a symmetric matrix, A = VDVᵀ",
     "G-11",
     "A: n n symmetric",
-    eigh,
+    lambda A: eigh(A),
     _of_eigh,
     conditions=READS + SIGNS,
     analytic=False,
@@ -111,7 +111,7 @@ entry(
     "eigenvalues and eigenvectors, AU = UD",
     "G-10",
     "A: n n real_eigenvalues",
-    eig,
+    lambda A: eig(A),
     _of_eig,
     conditions=f"all eigenvalues are real; {SIGNS}; it has length 1. Without I ∘ (UᵀUG), which keeps that length, this"
     " is Giles's ∂U, whose derivative of a function that no scaling of eigenvectors changes is the same",

@@ -88,7 +88,7 @@ def _of_svd(A: jax.Array) -> tuple[LinearMap, LinearMap, LinearMap]:
     ∂U = U (F ∘ (P S + S Pᵀ)) + (I − UUᵀ) ∂A V S⁻¹.
     """
     (U, s, V), m = svd(A), A.shape[1]
-    P, F = between(U.T, V), gaps(s * s)
+    P, F = between(U.T, V), gaps(s) / (s[None, :] + s[:, None])
     PT = transposition(m, m) @ P
     by_rows, by_columns = diagonal(F * s[:, None]), diagonal(F * s[None, :])
     return (
@@ -102,7 +102,7 @@ entry(
     "singular value decomposition, A = USVᵀ",
     "G-12",
     "A: n m full_rank",
-    svd,
+    lambda A: svd(A),
     _of_svd,
     conditions="n ≥ m, U is (n, m); the singular values are distinct and not 0; the components of each column of V sum"
     " to a positive number, which fixes the signs",
@@ -164,7 +164,7 @@ entry(
     "square root of a matrix",
     "G+7",
     "A: n n spd",
-    square_root,
+    lambda A: square_root(A),
     _of_square_root,
     source="XX = A: X ∂X + ∂X X = ∂A",
     conditions=READS + "it is positive definite",
@@ -191,7 +191,7 @@ entry(
     "solution of AX + XB = C",
     {"C": "G+11"},
     "C: m n, A: m m spd, B: n n spd",
-    sylvester,
+    lambda C, A, B: sylvester(C, A, B),
     {
         "C": _of_c,
         "A": lambda C, A, B: -_of_c(C, A, B) @ right(sylvester(C, A, B), len(A)),

@@ -25,10 +25,16 @@ def _p_norm(x: jax.Array, p: jax.Array) -> jax.Array:
     return jnp.sum(jnp.abs(x) ** p) ** (1 / p)
 
 
-def _singular(A: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """U and Vᵀ of A = U diag(s) Vᵀ."""
+def _of_nuclear(A: jax.Array) -> jax.Array:
+    """U Vᵀ of A = U diag(s) Vᵀ."""
     U, _, Vt = jnp.linalg.svd(A, full_matrices=False)
-    return U, Vt
+    return U @ Vt
+
+
+def _of_spectral(A: jax.Array) -> jax.Array:
+    """u₁ v₁ᵀ."""
+    U, _, Vt = jnp.linalg.svd(A, full_matrices=False)
+    return outer(U[:, 0], Vt[0])
 
 
 entry(
@@ -63,7 +69,7 @@ entry(
     "G-15",
     "A: n m full_rank",
     lambda A: jnp.linalg.norm(A, 2),
-    lambda A: (lambda U, Vt: outer(U[:, 0], Vt[0]))(*_singular(A)),
+    _of_spectral,
     conditions="the largest singular value is simple",
     analytic=False,
 )
@@ -72,7 +78,7 @@ entry(
     "G+1",
     "A: n m full_rank",
     lambda A: jnp.linalg.norm(A, "nuc"),
-    lambda A: (lambda U, Vt: U @ Vt)(*_singular(A)),
+    _of_nuclear,
     source="the sum of the singular values: ∂/∂A = UVᵀ",
     conditions="A has full rank",
     analytic=False,

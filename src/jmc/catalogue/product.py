@@ -30,6 +30,7 @@ entry(
     "A: m n, B: n n invertible",
     lambda A, B: jnp.linalg.solve(B.T, A.T).T,
     {"A": lambda A, B: right(inv(B), len(A)), "B": lambda A, B: -between(A @ inv(B), inv(B))},
+    source="Carpenter, The automatic differentiation handbook: ∂C = (∂A − C ∂B) B⁻¹",
 )
 entry(
     "product BᵀAB",

@@ -110,7 +110,7 @@ def compare(
 
 
 def conditioning(
-    derivative: Callable[..., Array],
+    derivative: Callable[..., Array | np.ndarray],
     args: Sequence[ArrayLike],
     argnum: int | None = None,
     *,
