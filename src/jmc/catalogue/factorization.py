@@ -49,7 +49,7 @@ entry(
     "A: n m full_rank",
     lambda A: tuple(jnp.linalg.qr(A)),
     _of_qr,
-    source="Walter & Lehmann (2012), §3.3: QᵀQ = I and R is upper triangular",
+    source="Walter & Lehmann (2010), arXiv 1001.1654: QᵀQ = I and R is upper triangular",
     conditions="A has full column rank; Q is (n, m), with the signs of the routine",
     analytic=False,
     decreasing=("n", "m"),
@@ -131,7 +131,7 @@ entry(
     "A: m n full_rank",
     lambda A: pinv(A),
     _of_pinv,
-    source="Golub & Pereyra (1973), eq. 4.12",
+    source="Golub & Pereyra (1973), The differentiation of pseudo-inverses",
     conditions="the rank of A stays as it is",
     analytic=False,
 )

@@ -13,7 +13,7 @@ SOURCES = {
     "P": "Parr & Howard, The Matrix Calculus You Need For Deep Learning, arXiv 1802.01528, §{}",
     "K": "Petersen & Pedersen, The Matrix Cookbook (2012), eq. {}",
     "W": "Wikipedia, Matrix calculus, {}",
-    "G": "Giles (2008), Collected matrix derivative results, {}",
+    "G": "Giles (2008), An extended collection of matrix derivative results",
     "L": "derivatives of the layers of deep learning, {}",
 }
 WIKIPEDIA = {
