@@ -23,21 +23,30 @@ _HOME = {
         "tanh",
     ),
     "catalogue.affine": ("affine",),
+    "catalogue.classification": (
+        "binary_cross_entropy",
+        "focal_loss",
+        "hinge",
+        "multiclass_hinge",
+        "softmax_cross_entropy",
+        "softmax_cross_entropy_with_labels",
+        "squared_hinge",
+    ),
+    "catalogue.contrastive": ("info_nce",),
     "catalogue.convolution": ("avg_pool", "convolution", "max_pool"),
+    "catalogue.divergence": ("kl_divergence",),
     "catalogue.gated": (
         "glu",
         "swiglu",
     ),
     "catalogue.loss": (
-        "binary_cross_entropy",
-        "hinge",
+        "gaussian_nll",
         "huber",
-        "l1",
-        "l2",
+        "log_cosh",
         "mean_absolute_error",
         "mean_squared_error",
-        "softmax_cross_entropy",
-        "softmax_cross_entropy_with_labels",
+        "poisson_nll",
+        "quantile_loss",
     ),
     "catalogue.network": ("layer", "network"),
     "catalogue.neuron": ("neuron", "neuron_loss"),
@@ -48,6 +57,12 @@ _HOME = {
         "layer_norm",
         "rms_norm",
         "weight_norm",
+    ),
+    "catalogue.penalty": (
+        "elastic_net",
+        "group_lasso",
+        "l1",
+        "l2",
     ),
     "catalogue.rectifier": (
         "celu",
@@ -98,18 +113,27 @@ if TYPE_CHECKING:
         tanh,
     )
     from jmc.catalogue.affine import affine
-    from jmc.catalogue.convolution import avg_pool, convolution, max_pool
-    from jmc.catalogue.gated import glu, swiglu
-    from jmc.catalogue.loss import (
+    from jmc.catalogue.classification import (
         binary_cross_entropy,
+        focal_loss,
         hinge,
-        huber,
-        l1,
-        l2,
-        mean_absolute_error,
-        mean_squared_error,
+        multiclass_hinge,
         softmax_cross_entropy,
         softmax_cross_entropy_with_labels,
+        squared_hinge,
+    )
+    from jmc.catalogue.contrastive import info_nce
+    from jmc.catalogue.convolution import avg_pool, convolution, max_pool
+    from jmc.catalogue.divergence import kl_divergence
+    from jmc.catalogue.gated import glu, swiglu
+    from jmc.catalogue.loss import (
+        gaussian_nll,
+        huber,
+        log_cosh,
+        mean_absolute_error,
+        mean_squared_error,
+        poisson_nll,
+        quantile_loss,
     )
     from jmc.catalogue.network import layer, network
     from jmc.catalogue.neuron import neuron, neuron_loss
@@ -121,6 +145,7 @@ if TYPE_CHECKING:
         rms_norm,
         weight_norm,
     )
+    from jmc.catalogue.penalty import elastic_net, group_lasso, l1, l2
     from jmc.catalogue.rectifier import (
         celu,
         elu,

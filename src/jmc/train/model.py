@@ -1,17 +1,19 @@
 """From a problem to JAX: initial parameters, predictions, and the objective that training minimises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jmc.catalogue import activation, rectifier, softmax
-from jmc.catalogue import loss as losses
+from jmc.catalogue import activation, classification, rectifier, softmax
+from jmc.catalogue import loss as regression
 from jmc.catalogue.affine import affine
 from jmc.catalogue.network import layer, network
 from jmc.catalogue.neuron import neuron
+from jmc.catalogue.penalty import l1, l2
 from jmc.train.problem import Problem
 
 Params = dict[str, jax.Array]
@@ -72,7 +74,11 @@ def predictor(problem: Problem) -> Predict:
 
 
 def _activation(name: str) -> Callable[[jax.Array], jax.Array]:
-    return next(getattr(family, name) for family in (activation, rectifier, softmax) if hasattr(family, name))
+    return _among((activation, rectifier, softmax), name)
+
+
+def _among(families: Sequence[ModuleType], name: str) -> Callable[..., jax.Array]:
+    return next(getattr(family, name) for family in families if hasattr(family, name))
 
 
 def objective(problem: Problem) -> Objective:
@@ -82,14 +88,14 @@ def objective(problem: Problem) -> Objective:
 
     def loss(prediction: jax.Array, y: jax.Array) -> jax.Array:
         if config.kind == "softmax_cross_entropy":
-            return losses.softmax_cross_entropy_with_labels(prediction, y)
+            return classification.softmax_cross_entropy_with_labels(prediction, y)
         if config.kind == "huber":
-            return losses.huber(prediction, y, config.delta)  # pyright: ignore[reportArgumentType] - a scalar
-        return getattr(losses, config.kind)(prediction, y)
+            return regression.huber(prediction, y, config.delta)  # pyright: ignore[reportArgumentType] - a scalar
+        return _among((regression, classification), config.kind)(prediction, y)
 
     def cost(params: Params, X: Float[Array, "N d"], y: jax.Array) -> Float[Array, ""]:
         total = loss(predict(params, X), y)
-        for strength, penalty in ((config.l1, losses.l1), (config.l2, losses.l2)):
+        for strength, penalty in ((config.l1, l1), (config.l2, l2)):
             if strength:
                 for name in weights:
                     total = total + strength * penalty(params[name])
