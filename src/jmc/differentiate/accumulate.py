@@ -1,7 +1,7 @@
 """The chain rule over a tape: Jacobians from the argument forward, or from the value backward."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import numpy as np
 
 from jmc.differentiate.node import Node, Step
 from jmc.differentiate.opaque import Pointwise
+from jmc.differentiate.sweep import cost, pulled, pushed
 from jmc.differentiate.tape import Tape
 from jmc.linear.collapse import collapsed, points_gathered, settled
 from jmc.linear.contract import flops
@@ -33,14 +34,20 @@ def forward(tape: Tape, start: Mapping[Node, Maps], ends: Sequence[Node]) -> lis
         arriving = [maps.get(node) if node.active else None for node in step.ins]
         if all(m is None for m in arriving):
             continue
+        keys = [(j, k) for j, k in _links(step) if arriving[k] is not None]
         for leaf in range(leaves):
             own = [None if m is None else m[leaf] for m in arriving]
-            for out, J in zip(step.outs, _forward(step, own), strict=True):
+            for out, J in zip(step.outs, _forward(step, own, keys), strict=True):
                 maps.setdefault(out, [None] * leaves)[leaf] = J
     return [maps.get(node) or [None] * leaves for node in ends]
 
 
-def _forward(step: Step, arriving: Maps) -> Maps:
+def _links(step: Step) -> Iterable[tuple[int, int]]:
+    """Which results of an opaque step depend on which operands."""
+    return () if step.opaque is None else step.opaque.links or ()
+
+
+def _forward(step: Step, arriving: Maps, keys: Sequence[tuple[int, int]]) -> Maps:
     shapes = next((J.in_shape for J in arriving if J is not None), None)
     if shapes is None:
         return [None] * len(step.outs)
@@ -49,10 +56,11 @@ def _forward(step: Step, arriving: Maps) -> Maps:
         return [step.opaque.forward(J)]
     terms_of = step.terms
     if step.opaque is not None:
-        few = 2 * math.prod(shapes) <= step.opaque.sweeps() and step.opaque.mode() != "reverse"
+        own = [(j, k) for j, k in keys if arriving[k] is not None]
+        few = step.opaque.mode() != "reverse" and 2 * cost(step.opaque, arriving) <= step.opaque.sweeps(own)
         if few or step.opaque.columns_only:
-            return list(step.opaque.push_columns(arriving, shapes))
-        terms_of = step.opaque.local()
+            return pushed(step.opaque, arriving)
+        terms_of = step.opaque.local(keys)
     found: Maps = []
     for j, out in enumerate(step.outs):
         shape, dtype = _type(out)
@@ -72,24 +80,27 @@ def backward(tape: Tape, start: Mapping[Node, Maps], ends: Sequence[Node]) -> li
         arriving = [maps.get(node) if node.active else None for node in step.outs]
         if all(m is None for m in arriving):
             continue
+        keys = [(j, k) for j, k in _links(step) if arriving[j] is not None]
         for leaf in range(values):
             own = [None if m is None else _ready(m[leaf], node) for m, node in zip(arriving, step.outs, strict=True)]
-            for node, J in zip(step.ins, _backward(step, own), strict=True):
+            for node, J in zip(step.ins, _backward(step, own, keys), strict=True):
                 if J is not None and node.active:
                     kept = maps.setdefault(node, [None] * values)
                     kept[leaf] = J if kept[leaf] is None else _sum(kept[leaf], J)
     return [maps.get(node) or [None] * values for node in ends]
 
 
-def _backward(step: Step, arriving: Maps) -> Maps:
+def _backward(step: Step, arriving: Maps, keys: Sequence[tuple[int, int]]) -> Maps:
     shapes = next((J.out_shape for J in arriving if J is not None), None)
     if shapes is None:
         return [None] * len(step.ins)
     terms_of = step.terms
     if step.opaque is not None:
-        if 2 * math.prod(shapes) <= step.opaque.sweeps() and step.opaque.mode() != "forward":
-            return list(step.opaque.pull_rows(arriving, shapes))
-        terms_of = step.opaque.local()
+        own = [(j, k) for j, k in keys if arriving[j] is not None]
+        few = step.opaque.mode() != "forward" and 2 * cost(step.opaque, arriving, back=True) <= step.opaque.sweeps(own)
+        if few:
+            return pulled(step.opaque, arriving)
+        terms_of = step.opaque.local(keys)
     found: Maps = []
     for k, node in enumerate(step.ins):
         terms: list[Term] = []

@@ -33,7 +33,15 @@ def as_function(eqn: JaxprEqn) -> Callable[..., Sequence[Any]]:
 
 
 def jvp_program(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]] | None:
-    """The traced (primals, moving tangents) ↦ (results, tangents), if it can be walked; and which results move."""
+    """The program of the JVP, if it can be walked; see :func:`jvp_trace`."""
+    traced = jvp_trace(eqn, moving)
+    if traced is None or not walkable(traced[0].jaxpr, [False] * len(eqn.invars) + [True] * len(moving)):
+        return None
+    return traced
+
+
+def jvp_trace(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]] | None:
+    """The traced (primals, moving tangents) ↦ (results, tangents), and which results move; None if it has no JVP."""
     params = eqn.primitive.get_bind_params(eqn.params)
     active: list[int] = []
 
@@ -57,8 +65,7 @@ def jvp_program(eqn: JaxprEqn, moving: tuple[int, ...]) -> tuple[Any, list[int]]
         closed = jax.make_jaxpr(f)(*avals, *(avals[k] for k in moving))
     except TypeError:
         return None  # no forward mode, or none by its primitive alone
-    moved = [False] * len(avals) + [True] * len(moving)
-    return (closed, list(active)) if walkable(closed.jaxpr, moved) else None
+    return closed, list(active)
 
 
 def walkable(jaxpr: Any, moving: Sequence[bool]) -> bool:

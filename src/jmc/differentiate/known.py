@@ -19,6 +19,11 @@ def inexact(aval: Any) -> bool:
     return jnp.issubdtype(aval.dtype, jnp.inexact)
 
 
+def is_complex(aval: Any) -> bool:
+    """Whether a value of this type is complex."""
+    return jnp.issubdtype(aval.dtype, jnp.complexfloating)
+
+
 def integer(v: Value | None) -> int | None:
     """The value as a number, if it is known while tracing."""
     array = None if v is None else v.array

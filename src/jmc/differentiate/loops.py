@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import JaxprEqn
 
+from jmc.differentiate.links import scan_parts
 from jmc.differentiate.node import Node
 from jmc.differentiate.operation import value
 from jmc.linear.term import Axis, Term, fresh, plains
@@ -19,11 +20,8 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
     params = eqn.params
     inner, length = params["jaxpr"], params["length"]
     jaxpr, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", [])
-    # what has an axis more outside is scanned or stacked; the carries are what else comes out
-    n_xs = sum(_rank(atom) > _rank(var) for atom, var in zip(eqn.invars, jaxpr.invars, strict=True))
-    n_ys = sum(_rank(var) > _rank(atom) for var, atom in zip(eqn.outvars, jaxpr.outvars, strict=True))
-    n_carry = len(eqn.outvars) - n_ys
-    n_consts = len(operands) - n_carry - n_xs
+    n_consts, n_carry, _ = scan_parts(eqn)
+    n_ys = len(eqn.outvars) - n_carry
     fixed, carry, xs = (
         operands[:n_consts],
         list(operands[n_consts : n_consts + n_carry]),
@@ -37,10 +35,6 @@ def unrolled(tape: Any, eqn: JaxprEqn, operands: Sequence[Any], line: str) -> li
             row[i] = y
     stacked = [_stacked(tape, row, var.aval) for row, var in zip(collected, eqn.outvars[n_carry:], strict=True)]
     return [*carry, *stacked]
-
-
-def _rank(atom: Any) -> int:
-    return len(atom.aval.shape)
 
 
 def _taken(tape: Any, x: Any, i: int) -> Any:

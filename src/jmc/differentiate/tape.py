@@ -16,12 +16,13 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jax.extend.core import primitives as p
 
 from jmc.catalogue import marker
-from jmc.differentiate.jvp import NESTED, NONLINEAR, REAL_LINEAR, as_function, jvp_program
-from jmc.differentiate.known import evaluated, inexact, integer
+from jmc.differentiate.jvp import NESTED, NONLINEAR, REAL_LINEAR, jvp_program
+from jmc.differentiate.known import evaluated, inexact, integer, is_complex
 from jmc.differentiate.loops import unrolled
 from jmc.differentiate.node import Node, Step
-from jmc.differentiate.opaque import Opaque, Pointwise
+from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.operation import LINEAR, SEVERAL, Value, literal, operation, value
+from jmc.differentiate.swept import swept
 from jmc.linear.contract import TooLarge
 from jmc.linear.term import Term, identity
 
@@ -121,8 +122,8 @@ class Tape:
         by_slope = eqn.primitive in NONLINEAR
         real_linear = eqn.primitive in REAL_LINEAR or (
             eqn.primitive is p.convert_element_type_p
-            and _complex(eqn.invars[0].aval) != _complex(eqn.outvars[0].aval)
-            and not _complex(eqn.outvars[0].aval)
+            and is_complex(eqn.invars[0].aval) != is_complex(eqn.outvars[0].aval)
+            and not is_complex(eqn.outvars[0].aval)
         )
         if not (several or rule or real_linear) or (by_slope and not (_holomorphic(eqn) and _known(operands))):
             return None
@@ -181,24 +182,12 @@ class Tape:
         ]
         outs = _results(eqn, operands)
         differentiable = [j for j, var in enumerate(eqn.outvars) if inexact(var.aval)]
-        apply = as_function(eqn)
-
-        def f(*moved: Any) -> list[Any]:
-            filled = list(arrays)
-            for k, array in zip(moving, moved, strict=True):
-                filled[k] = array
-            found = apply(*filled)
-            return [found[j] for j in differentiable]
-
-        function = Opaque(
-            f,
-            [jnp.asarray(arrays[k]) for k in moving],
-            CORE.get(eqn.primitive),
-            complex_linear=eqn.primitive in CORE
-            or (eqn.primitive is p.fft_p and _complex(eqn.invars[0].aval) and _complex(eqn.outvars[0].aval)),
-        )
-        function.check()
-        self.step([operands[k] for k in moving], [_active(outs[j]) for j in differentiable], opaque=function)
+        function = swept(eqn, arrays, moving, differentiable, self.gradient)
+        linked = {differentiable[j] for j, _ in function.links}
+        if linked:
+            for j in linked:
+                _active(outs[j])
+            self.step([operands[k] for k in moving], [outs[j] for j in differentiable], opaque=function)
         return outs
 
     def _unrolled(self, eqn: JaxprEqn, operands: list[Node], line: str) -> Sequence[Node]:
@@ -217,8 +206,6 @@ BULKY = {
 }
 # Programs of their JVP would be long, and dense after all.
 _SWEPT = {p.while_p, p.scan_p, p.cond_p, p.cumprod_p, p.cummax_p, p.cummin_p, p.cumlogsumexp_p}
-# How many trailing axes an operation works on; the others are batch axes, shared by operands and results.
-CORE = {p.cholesky_p: 2, p.lu_p: 2, p.qr_p: 2, p.svd_p: 2, p.eigh_p: 2, p.triangular_solve_p: 2}
 
 
 def identity_step(tape: Tape, before: Node, after: Node, aval: Any) -> None:
@@ -255,13 +242,9 @@ def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
     return [Node(v, aval=var.aval) for v, var in zip(found, eqn.outvars, strict=True)]
 
 
-def _complex(aval: Any) -> bool:
-    return jnp.issubdtype(aval.dtype, jnp.complexfloating)
-
-
 def _holomorphic(eqn: JaxprEqn) -> bool:
     """Whether a tangent of ones gives the derivative: not for |z| and sign of complex numbers."""
-    return not _complex(eqn.invars[0].aval) or eqn.primitive not in (p.abs_p, p.sign_p)
+    return not is_complex(eqn.invars[0].aval) or eqn.primitive not in (p.abs_p, p.sign_p)
 
 
 def _platform(platforms: Sequence[Any]) -> int:

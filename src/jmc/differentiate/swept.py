@@ -1,0 +1,48 @@
+"""An equation without a rule, as a function whose Jacobian is swept."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn
+from jax.extend.core import primitives as p
+
+from jmc.differentiate.branches import Branches
+from jmc.differentiate.closed import with_closed_forms
+from jmc.differentiate.jvp import as_function
+from jmc.differentiate.known import is_complex
+from jmc.differentiate.links import CORE, equation_links
+from jmc.differentiate.opaque import Opaque
+
+
+def swept(
+    eqn: JaxprEqn, arrays: Sequence[Any], moving: Sequence[int], differentiable: Sequence[int], gradient: bool
+) -> Opaque:
+    """The equation as a function of its moving operands, at ``arrays``.
+
+    Raises what JAX raises if it has no derivative.
+    """
+    apply = as_function(with_closed_forms(eqn))
+
+    def f(*moved: Any) -> list[Any]:
+        filled = list(arrays)
+        for k, array in zip(moving, moved, strict=True):
+            filled[k] = array
+        found = apply(*filled)
+        return [found[j] for j in differentiable]
+
+    complex_linear = eqn.primitive in CORE or (
+        eqn.primitive is p.fft_p and is_complex(eqn.invars[0].aval) and is_complex(eqn.outvars[0].aval)
+    )
+    branches = eqn.primitive is p.cond_p and not gradient
+    made = Branches if branches else Opaque
+    function = made(f, [jnp.asarray(arrays[k]) for k in moving], complex_linear=complex_linear)
+    mode = function.mode()
+    if not gradient or mode == "forward":  # gradients are pulled back, but for these
+        links = equation_links(eqn, moving)
+        if links is not None:
+            function.links = {(differentiable.index(j), moving.index(k)): pairs for (j, k), pairs in links.items()}
+    if isinstance(function, Branches):
+        function.programs, function.index, function.operands = eqn.params["branches"], arrays[0], arrays[1:]
+        function.moving, function.differentiable = [k - 1 for k in moving], differentiable
+    return function
