@@ -16,11 +16,11 @@ K = 3
 def cofactors(X: jax.Array) -> jax.Array:
     """The matrix of cofactors, adj(X)ᵀ: det(X) X⁻ᵀ, and its limit where X is singular.
 
-    With X = U diag(s) Vᵀ it is det(U) det(V) U diag(Π_{j≠i} s_j) Vᵀ.
+    With X = U diag(s) Vᵀ it is det(UVᵀ) U diag(Π_{j≠i} s_j) Vᵀ.
     """
     U, s, Vt = jnp.linalg.svd(X)
     others = jnp.prod(jnp.where(jnp.eye(len(s), dtype=bool), 1, s), axis=1)
-    return det(U) * det(Vt) * (U * others[None, :]) @ Vt
+    return det(U @ Vt) * (U * others[None, :]) @ Vt
 
 
 def _second(value: jax.Array, dY: jax.Array, ddY: jax.Array) -> jax.Array:
