@@ -23,6 +23,7 @@ _HOME = {
         "tanh",
     ),
     "catalogue.affine": ("affine",),
+    "catalogue.attention": ("attention", "masked_attention", "multi_head_attention"),
     "catalogue.classification": (
         "binary_cross_entropy",
         "focal_loss",
@@ -77,6 +78,7 @@ _HOME = {
         "softshrink",
     ),
     "catalogue.registry": ("rules",),
+    "catalogue.rotary": ("rotary_embedding",),
     "catalogue.rule": ("elementwise", "rule"),
     "catalogue.softmax": (
         "log_softmax",
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
         tanh,
     )
     from jmc.catalogue.affine import affine
+    from jmc.catalogue.attention import attention, masked_attention, multi_head_attention
     from jmc.catalogue.classification import (
         binary_cross_entropy,
         focal_loss,
@@ -159,6 +162,7 @@ if TYPE_CHECKING:
         softshrink,
     )
     from jmc.catalogue.registry import rules
+    from jmc.catalogue.rotary import rotary_embedding
     from jmc.catalogue.rule import elementwise, rule
     from jmc.catalogue.softmax import log_softmax, logsumexp, softmax, sparsemax
     from jmc.checking.proof import check

@@ -41,11 +41,15 @@ def table(out: Sequence[str], in_: Sequence[str], layout: str) -> str:
 
 
 def _expressions(points: Sequence[dict[str, int]]) -> dict[tuple[int, ...], str]:
-    """From what an axis measures at each point to what it is called, the simplest name last and so the one kept."""
-    names = list(points[0])
+    """From what an axis measures at each point to what it is called, the simplest name last and so the one kept.
+
+    Sizes that never vary are no evidence of a sum or a product; of several axes with one size, the first is named.
+    """
+    every = list(points[0])
+    names = [a for a in every if len({p[a] for p in points}) > 1]
     pairs = list(itertools.combinations_with_replacement(names, 2))
     found = {tuple(p[a] * p[b] for p in points): f"{a}·{b}" for a, b in pairs}
     found |= {tuple(p[a] + p[b] for p in points): f"{a}+{b}" for a, b in pairs}
     for step in (-2, 2, -1, 1):
         found |= {tuple(p[a] + step for p in points): f"{a}{step:+d}".replace("-", "−") for a in names}
-    return found | {tuple(p[a] for p in points): a for a in names}
+    return found | {tuple(p[a] for p in points): a for a in reversed(every)}

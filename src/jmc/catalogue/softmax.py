@@ -34,7 +34,8 @@ def probabilities(x: jax.Array) -> jax.Array:
     return e / jnp.sum(e, axis=-1, keepdims=True)
 
 
-def _softmax_vjp(u: jax.Array, p: jax.Array, _: jax.Array) -> jax.Array:
+def softmax_vjp(u: jax.Array, p: jax.Array, _: jax.Array) -> jax.Array:
+    """(diag(p) − p pᵀ) u."""
     # p ⊙ (u − ⟨u, p⟩) takes any constant off u unchanged; u_a, a the largest p, leaves nothing that cancels
     largest = p == jnp.max(p, axis=-1, keepdims=True, initial=0)
     u = u - jnp.max(jnp.where(largest, u, -jnp.inf), axis=-1, keepdims=True, initial=-jnp.inf)
@@ -55,7 +56,7 @@ def _softmax_hessian(x: jax.Array) -> LinearMap:
 
 @rule(
     jacobian={"x": lambda x: covariance(probabilities(x))},
-    vjp={"x": _softmax_vjp},
+    vjp={"x": softmax_vjp},
     second=_softmax_hessian,
     source="∂p/∂x = diag(p) − p pᵀ, ∂²p_i/∂x_j∂x_k = p_i[(δ_ij − p_j)(δ_ik − p_k) − p_j(δ_jk − p_k)]",
     ids="L-softmax-J L-softmax-vjp",
