@@ -76,9 +76,19 @@ def softplus(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return log1p_exp(x)
 
 
+def silu_slope(x: jax.Array) -> jax.Array:
+    """σ(x)(1 + x σ(−x))."""
+    return logistic(x) * (1 + x * logistic(-x))
+
+
+def silu_curvature(x: jax.Array) -> jax.Array:
+    """σ′(x)(2 + x(1 − 2σ(x)))."""
+    return logistic_density(x) * (2 - x * jnp.tanh(x / 2))
+
+
 @elementwise(
-    derivative=lambda x: logistic(x) * (1 + x * logistic(-x)),
-    second=lambda x: logistic_density(x) * (2 - x * jnp.tanh(x / 2)),
+    derivative=silu_slope,
+    second=silu_curvature,
     source="silu′ = σ(x)(1 + x σ(−x)), silu″ = σ′(2 + x(1 − 2σ))",
     ids="L-act-silu",
     analytic=True,

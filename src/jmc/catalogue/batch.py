@@ -1,7 +1,7 @@
-"""Means over a batch: the derivatives of a loss from those of one entry, or of one example.
+"""Batches: einsums over examples, and the derivatives of a mean from those of one entry or of one example.
 
-Of the mean of ℓ over all N entries, or over the N examples if ℓ takes a whole axis of classes; the mean over nothing is
-nan, with a gradient of size 0.
+The mean is that of ℓ over all N entries, or over the N examples if ℓ takes a whole axis of classes; the mean over
+nothing is nan, with a gradient of size 0.
 """
 
 import math
@@ -11,6 +11,7 @@ import jax
 
 from jmc.catalogue.record import Formula
 from jmc.linear import build
+from jmc.linear.build import einsum
 from jmc.linear.linear_map import LinearMap
 
 Partial = Callable[..., jax.Array]
@@ -34,3 +35,9 @@ def diagonal(curvature: Partial) -> Formula:
 def flat(x: jax.Array, *_: jax.Array) -> LinearMap:
     """The Hessian of what is linear in pieces: zero."""
     return build.zeros(x.shape, x.shape, x.dtype)
+
+
+def of_examples(spec: str, x: jax.Array, *factors: jax.Array, **sizes: int) -> LinearMap:
+    """The einsum with as many letters for {n} as ``x`` has axes of examples, which are all but the last."""
+    n = "NOPQRST"[: x.ndim - 1]
+    return einsum(spec.format(n=n), *factors, sizes=dict(zip(n, x.shape, strict=False)) | sizes)

@@ -3,10 +3,13 @@
 import jax
 from jaxtyping import Array, Float
 
+from jmc.catalogue.activation import silu_curvature, silu_slope
+from jmc.catalogue.batch import of_examples
 from jmc.catalogue.rule import rule
 from jmc.catalogue.stable import logistic, logistic_density
 from jmc.linear import build
 from jmc.linear.build import einsum
+from jmc.linear.linear_map import LinearMap
 
 
 @rule(
@@ -18,6 +21,7 @@ from jmc.linear.build import einsum
         "a": lambda u, _, a, b: u * logistic(b),
         "b": lambda u, _, a, b: u * a * logistic_density(b),
     },
+    second=lambda a, b: build.zeros(a.shape * 2, a.shape, a.dtype),
     source="Dauphin et al., arXiv 1612.08083: ∂/∂a = diag(σ(b)), ∂/∂b = diag(a ⊙ σ(b)σ(−b))",
     ids="L-act-glu",
     analytic=True,
@@ -35,23 +39,33 @@ def _silu(g: jax.Array) -> jax.Array:
     return g * logistic(g)
 
 
-def _silu_slope(g: jax.Array) -> jax.Array:
-    return logistic(g) * (1 + g * logistic(-g))
+def _swiglu_wrt_x(x: jax.Array, W_g: jax.Array, W_u: jax.Array, W_d: jax.Array) -> LinearMap:
+    g, h = x @ W_g.T, x @ W_u.T
+    through_gate = einsum("km,...m,md->...k,...d", W_d, h * silu_slope(g), W_g)
+    return through_gate + einsum("km,...m,md->...k,...d", W_d, _silu(g), W_u)
+
+
+def _swiglu_hessian(x: jax.Array, W_g: jax.Array, W_u: jax.Array, W_d: jax.Array) -> LinearMap:
+    """Σ_m W_d [h silu″(g) W_g W_g + silu′(g)(W_g W_u + W_u W_g)], for each example."""
+    g, h = x @ W_g.T, x @ W_u.T
+    spec = "km,{n}m,md,me->{n}k{n}d,{n}e"
+    return (
+        of_examples(spec, x, W_d, h * silu_curvature(g), W_g, W_g)
+        + of_examples(spec, x, W_d, silu_slope(g), W_g, W_u)
+        + of_examples(spec, x, W_d, silu_slope(g), W_u, W_g)
+    )
 
 
 @rule(
-    # with g = W_g x, h = W_u x
     jacobian={
-        "x": lambda x, W_g, W_u, W_d: (
-            einsum("km,...m,md->...k,...d", W_d, (x @ W_u.T) * _silu_slope(x @ W_g.T), W_g)
-            + einsum("km,...m,md->...k,...d", W_d, _silu(x @ W_g.T), W_u)
-        ),
-        "W_g": lambda x, W_g, W_u, W_d: einsum("km,...m,...d->...k,md", W_d, (x @ W_u.T) * _silu_slope(x @ W_g.T), x),
+        "x": _swiglu_wrt_x,
+        "W_g": lambda x, W_g, W_u, W_d: einsum("km,...m,...d->...k,md", W_d, (x @ W_u.T) * silu_slope(x @ W_g.T), x),
         "W_u": lambda x, W_g, W_u, W_d: einsum("km,...m,...d->...k,md", W_d, _silu(x @ W_g.T), x),
         "W_d": lambda x, W_g, W_u, W_d: einsum(
             "...m->...k,km", _silu(x @ W_g.T) * (x @ W_u.T), sizes={"k": W_d.shape[0]}
         ),
     },
+    second=_swiglu_hessian,
     source="Shazeer, arXiv 2002.05202: ∂/∂x = W_d [diag(W_u x ⊙ silu′(W_g x)) W_g + diag(silu(W_g x)) W_u]",
     ids={"x": "L-act-swiglu"},
     analytic=True,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue import stable
+from jmc.catalogue.batch import of_examples
 from jmc.catalogue.rule import entry, rule
 from jmc.linear.build import einsum, identity
 from jmc.linear.linear_map import LinearMap
@@ -17,12 +18,6 @@ def covariance(p: jax.Array, weight: jax.Array | float = 1.0) -> LinearMap:
     """weight (diag(p) − p pᵀ) for each example; ``weight`` broadcasts to p's shape (*n, k)."""
     q = weight * p
     return einsum("...i->...i,...i", q) - einsum("...i,...j->...i,...j", q, p)
-
-
-def _of_examples(spec: str, x: jax.Array, *factors: jax.Array, **sizes: int) -> LinearMap:
-    """The einsum with as many letters for {n} as ``x`` has axes of examples."""
-    n = "NOPQRST"[: x.ndim - 1]
-    return einsum(spec.format(n=n), *factors, sizes=dict(zip(n, x.shape, strict=False)) | sizes)
 
 
 def probabilities(x: jax.Array) -> jax.Array:
@@ -46,11 +41,11 @@ def _softmax_hessian(x: jax.Array) -> LinearMap:
     """p_i [(δ_ij − p_j)(δ_ik − p_k) − p_j (δ_jk − p_k)], multiplied out."""
     p = probabilities(x)
     return (
-        _of_examples("{n}i->{n}i{n}i,{n}i", x, p)
-        - _of_examples("{n}i,{n}k->{n}i{n}i,{n}k", x, p, p)
-        - _of_examples("{n}i,{n}j->{n}i{n}j,{n}i", x, p, p)
-        - _of_examples("{n}i,{n}j->{n}i{n}j,{n}j", x, p, p)
-        + 2 * _of_examples("{n}i,{n}j,{n}k->{n}i{n}j,{n}k", x, p, p, p)
+        of_examples("{n}i->{n}i{n}i,{n}i", x, p)
+        - of_examples("{n}i,{n}k->{n}i{n}i,{n}k", x, p, p)
+        - of_examples("{n}i,{n}j->{n}i{n}j,{n}i", x, p, p)
+        - of_examples("{n}i,{n}j->{n}i{n}j,{n}j", x, p, p)
+        + 2 * of_examples("{n}i,{n}j,{n}k->{n}i{n}j,{n}k", x, p, p, p)
     )
 
 
@@ -92,8 +87,8 @@ entry(
     },
     vjp={"x": lambda u, y, x: u - jnp.sum(u, axis=-1, keepdims=True) * jnp.exp(y)},
     second=lambda x: (
-        _of_examples("{n}i,{n}k->{n}j{n}i,{n}k", x, probabilities(x), probabilities(x), j=x.shape[-1])
-        - _of_examples("{n}i->{n}j{n}i,{n}i", x, probabilities(x), j=x.shape[-1])
+        of_examples("{n}i,{n}k->{n}j{n}i,{n}k", x, probabilities(x), probabilities(x), j=x.shape[-1])
+        - of_examples("{n}i->{n}j{n}i,{n}i", x, probabilities(x), j=x.shape[-1])
     ),
     source="∂ ln p/∂x = I − 1 pᵀ; as a vjp u − (Σ u) p",
     ids="L-logsoftmax-J L-logsoftmax-vjp",
@@ -111,8 +106,8 @@ def log_softmax(x: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
     jacobian={"x": lambda x: einsum("...k->...,...k", probabilities(x))},
     vjp={"x": lambda u, _, x: u[..., None] * probabilities(x)},
     second=lambda x: (
-        _of_examples("{n}i->{n}{n}i,{n}i", x, probabilities(x))
-        - _of_examples("{n}i,{n}j->{n}{n}i,{n}j", x, probabilities(x), probabilities(x))
+        of_examples("{n}i->{n}{n}i,{n}i", x, probabilities(x))
+        - of_examples("{n}i,{n}j->{n}{n}i,{n}j", x, probabilities(x), probabilities(x))
     ),
     source="∂/∂x = pᵀ, the Hessian diag(p) − p pᵀ, with p = softmax(x)",
     ids="L-lse",
