@@ -38,7 +38,9 @@ EXACT = {
     "celu": lambda x: x if x > 0 else mp.exp(x) - 1,
 }
 POINTS = [1e-3, 0.5, 1.0, 3.5, 8.5, 16.0, 30.0, 36.7, 38.0, 300.0]
-EVERYWHERE = [rule for rule in rules.records() if rule.derivative is not None and rule.parameters[0].kind is None]
+EVERYWHERE = [
+    rule for rule in rules.records() if rule.derivative is not None and rule.parameters[0].kind in (None, "wide")
+]
 DEFAULTS = {"squareplus": [4.0], "celu": [1.0]}
 
 

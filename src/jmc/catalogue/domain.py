@@ -58,6 +58,14 @@ def zero(_: np.random.Generator, shape: Shape, __: Sizes) -> np.ndarray:
 
 
 @kind
+def wide(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
+    """Of both signs, small and large: on every piece of an activation."""
+    count = int(np.prod(shape, dtype=int))
+    size = np.linspace(0.3, 5, count) + rng.uniform(-0.2, 0.2, count)
+    return rng.permutation(size * rng.choice([-1, 1]) * (-1.0) ** np.arange(count)).reshape(shape)
+
+
+@kind
 def signs(rng: np.random.Generator, shape: Shape, _: Sizes) -> np.ndarray:
     """−1 or 1."""
     return rng.choice([-1.0, 1.0], shape)

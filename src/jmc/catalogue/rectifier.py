@@ -98,6 +98,7 @@ def hard_tanh(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     ids="L-act-hard_sigmoid",
     kinks="|x| = 3, where f′ is 0",
     kinks_at=(-3.0, 3.0),
+    domain={"x": "wide"},
 )
 def hard_sigmoid(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """f(x) = relu6(x + 3)/6, f′(x) = 1[|x| < 3]/6. Element-wise on any shape."""
@@ -111,6 +112,7 @@ def hard_sigmoid(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     ids="L-act-hard_swish",
     kinks="|x| = 3, where f′ and f″ are those of the outer piece",
     kinks_at=(-3.0, 3.0),
+    domain={"x": "wide"},
 )
 def hard_swish(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """f(x) = x relu6(x + 3)/6; f′(x) = 0, (2x + 3)/6, 1 for x ≤ −3, |x| < 3, x ≥ 3. Element-wise on any shape."""
@@ -180,7 +182,7 @@ def _celu_wrt_alpha(x: jax.Array, alpha: jax.Array) -> jax.Array:
     ids={"x": "L-act-celu"},
     kinks="x = 0, where f″ jumps and is 1/α",
     kinks_at=(0.0,),
-    domain={"alpha": "positive"},
+    domain={"x": "wide", "alpha": "positive"},
 )
 def celu(x: Float[Array, "*s"], alpha: Float[Array, ""] = 1.0) -> Float[Array, "*s"]:
     """f(x) = x for x > 0, else α(e^(x/α) − 1); f′(x) = e^(min(x, 0)/α), ∂f/∂α = eᶻ − 1 − z eᶻ with z = min(x, 0)/α.
@@ -197,7 +199,7 @@ def celu(x: Float[Array, "*s"], alpha: Float[Array, ""] = 1.0) -> Float[Array, "
     source="the proximal map of λ‖x‖₁: f′ = 1[|x| > λ], ∂f/∂λ = −sgn(x) 1[|x| > λ]",
     ids={"x": "L-act-softshrink"},
     kinks="|x| = λ, where f′ is 0",
-    domain={"threshold": "positive"},
+    domain={"x": "wide", "threshold": "positive"},
 )
 def softshrink(x: Float[Array, "*s"], threshold: Float[Array, ""] = 0.5) -> Float[Array, "*s"]:
     """f(x) = sgn(x) max(|x| − λ, 0) for λ ≥ 0, f′(x) = 1[|x| > λ], ∂f/∂λ = −sgn(x) f′(x). Element-wise on any shape."""

@@ -271,7 +271,8 @@ def _in_tails(proof: Proof, rule: Rule) -> None:
     """An element-wise derivative at the edge points, relative to its program's value with 60 digits."""
     assert rule.derivative is not None
     x, *rest = rule.sample(0)
-    points = np.ravel(x) if rule.parameters[0].kind else np.array([x for x in EDGES if x not in rule.kinks_at])
+    anywhere = rule.parameters[0].kind in (None, "wide")
+    points = np.array([x for x in EDGES if x not in rule.kinks_at]) if anywhere else np.ravel(x)
     stated = np.asarray(rule.derivative(jnp.asarray(points), *rest), np.float64)
     automatic = np.asarray(jax.vmap(lambda x: jax.grad(rule.f)(x, *rest))(jnp.asarray(points)), np.float64)
     tally = proof.tally("mpmath")
