@@ -49,6 +49,7 @@ _HOME = {
         "poisson_nll",
         "quantile_loss",
     ),
+    "catalogue.lstm": ("lstm_cell",),
     "catalogue.network": ("layer", "network"),
     "catalogue.neuron": ("neuron", "neuron_loss"),
     "catalogue.normalization": (
@@ -77,6 +78,7 @@ _HOME = {
         "selu",
         "softshrink",
     ),
+    "catalogue.recurrent": ("gru_cell", "rnn_cell"),
     "catalogue.registry": ("rules",),
     "catalogue.rotary": ("rotary_embedding",),
     "catalogue.rule": ("elementwise", "rule"),
@@ -138,6 +140,7 @@ if TYPE_CHECKING:
         poisson_nll,
         quantile_loss,
     )
+    from jmc.catalogue.lstm import lstm_cell
     from jmc.catalogue.network import layer, network
     from jmc.catalogue.neuron import neuron, neuron_loss
     from jmc.catalogue.normalization import (
@@ -161,6 +164,7 @@ if TYPE_CHECKING:
         selu,
         softshrink,
     )
+    from jmc.catalogue.recurrent import gru_cell, rnn_cell
     from jmc.catalogue.registry import rules
     from jmc.catalogue.rotary import rotary_embedding
     from jmc.catalogue.rule import elementwise, rule

@@ -150,10 +150,16 @@ def _unify(function: str, parameter: Parameter, shape: tuple[int, ...], sizes: d
         width = rest if axis.startswith("*") else 1
         part = shape[position : position + width]
         size = part if axis.startswith("*") else part[0]
+        position += width
+        if axis.isdecimal():
+            if size != int(axis):
+                raise ValueError(
+                    f"`{parameter.name}` of {function} must have shape ({' '.join(axes)}), but got shape {shape}"
+                )
+            continue
         known, owner = sizes.setdefault(axis, (size, parameter.name))
         if known != size:
             raise ValueError(
                 f"`{parameter.name}` of {function} must have shape ({' '.join(axes)}) with {axis} = {known} "
                 f"as in `{owner}`, but got shape {shape}"
             )
-        position += width
