@@ -23,6 +23,7 @@ _HOME = {
         "tanh",
     ),
     "catalogue.affine": ("affine",),
+    "catalogue.arrays": ("clip", "dropout", "embedding"),
     "catalogue.attention": ("attention", "masked_attention", "multi_head_attention"),
     "catalogue.classification": (
         "binary_cross_entropy",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
         tanh,
     )
     from jmc.catalogue.affine import affine
+    from jmc.catalogue.arrays import clip, dropout, embedding
     from jmc.catalogue.attention import attention, masked_attention, multi_head_attention
     from jmc.catalogue.classification import (
         binary_cross_entropy,

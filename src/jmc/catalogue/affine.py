@@ -1,11 +1,11 @@
-"""The affine function z = w·x + b, for one unit or many, one example or a batch."""
+"""The affine function z = w·x + b, for one unit or many, one example or a batch; and the bilinear form."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jmc.catalogue.rule import entry, rule
-from jmc.linear.build import einsum
+from jmc.linear.build import einsum, identity
 from jmc.linear.linear_map import LinearMap
 
 
@@ -40,7 +40,7 @@ def _map(spec: str, w: jax.Array, x: jax.Array, *factors: jax.Array) -> LinearMa
     },
     vjp={"w": _wrt_w, "b": _wrt_b, "x": _wrt_x},
     source="The Matrix Calculus You Need For Deep Learning, §5: ∂z/∂w = xᵀ, ∂z/∂b = 1",
-    ids={"w": "P-5.4", "b": "P-5.5"},
+    ids={"w": "P-5.4", "b": "P-5.5", "w b x": "L-dense-batch"},
     analytic=True,
 )
 def affine(w: Float[Array, "*m d"], b: Float[Array, "*m"], x: Float[Array, "*n d"]) -> Float[Array, "..."]:
@@ -70,4 +70,24 @@ entry(
     {"w": lambda w, x: x, "x": lambda w, x: w},
     conditions="ŵ = [wᵀ, b]ᵀ and x̂ = [xᵀ, 1]ᵀ, so that ŵ·x̂ = w·x + b",
     erratum="x̂ = [xᵀ, 1] is printed without the transpose around it, and no gradient with respect to ŵ",
+)
+
+entry(
+    "linear layer, Wx + b",
+    {"x": "L-linear-x", "W": "L-linear-W", "b": "L-linear-b"},
+    "x: n, W: k n, b: k",
+    lambda x, W, b: W @ x + b,
+    {
+        "x": lambda x, W, b: einsum("kn->k,n", W),
+        "W": lambda x, W, b: einsum("n->k,kn", x, sizes={"k": b.size}),
+        "b": lambda x, W, b: identity(b.shape),
+    },
+)
+
+entry(
+    "bilinear layer, xᵀWy",
+    "L-bilinear",
+    "x: m, W: m n, y: n",
+    lambda x, W, y: x @ W @ y,
+    {"x": lambda x, W, y: W @ y, "W": lambda x, W, y: einsum("m,n->,mn", x, y), "y": lambda x, W, y: x @ W},
 )

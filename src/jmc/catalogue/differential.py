@@ -60,7 +60,13 @@ entry(
 )
 
 
-entry("differential of the transpose", "K-44 W-D-10", "X: m n", lambda X: X.T, lambda X: transposition(*X.shape))
+entry(
+    "differential of the transpose",
+    "K-44 W-D-10 L-transpose",
+    "X: m n",
+    lambda X: X.T,
+    lambda X: transposition(*X.shape),
+)
 entry(
     "differential of the conjugate transpose, X = R + iS",
     "K-45 W-D-12",
