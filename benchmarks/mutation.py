@@ -12,6 +12,7 @@ point, must reject all. One that is far off there, from what is proved, is rejec
 import argparse
 import ast
 import copy
+import functools
 import inspect
 import json
 import multiprocessing
@@ -93,6 +94,9 @@ def mutants(tree: Any) -> Iterator[tuple[str, Any]]:
 
 def mutated_functions(function: Any, path: str, tree: ast.Module) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Mutants of a function of the file: of its own code, of functions it closes over, of helpers that it names."""
+    if isinstance(function, functools.partial):  # a formula with its options
+        for what, twin in mutated_functions(function.func, path, tree):
+            yield what, functools.partial(twin, **function.keywords)
     if not isinstance(function, types.FunctionType):
         return
     found = node_of(function, tree)

@@ -46,8 +46,8 @@ def test_structures():
     plain = conv.at(stride=1, padding=0, dilation=1)
     x, kernel = plain.sample(0)
     by_input, by_kernel = jax.eval_shape(plain.jacobian, x, kernel)
-    assert by_input.structure == "kronecker(I₂ ⊗ banded(0…1 of dense(4×3)))"
-    assert by_kernel.structure == "kronecker(dense(12×6) ⊗ I₄)"
+    assert by_input.structure == "kronecker(I₂ ⊗ banded(0…1 of dense(5×3)))"
+    assert by_kernel.structure == "kronecker(dense(16×6) ⊗ I₅)"
     pools = [rules[name].at(window=2, stride=2) for name in ("avg_pool", "max_pool")]
     names = [jax.eval_shape(rule.jacobian, jnp.zeros((2, 3, 8))).structure for rule in pools]
     assert names == ["kronecker(I₂₄ ⊗ row(2))", "block_diagonal(24 × row(2))"]

@@ -54,6 +54,26 @@ def test_a_traced_rule_is_found_by_identity():
     assert found == [rules["affine"], rules["tanh"], rules["softmax"]]
 
 
+def test_a_rule_of_examples_stays_itself_under_vmap():
+    norm = jax.vmap(jmc.layer_norm, (1, None, None))
+    eqns = jax.make_jaxpr(norm)(X.T, x, x).eqns
+    assert eqns[-1].params["rule"] is rules["layer_norm"]
+    close(norm(X.T, x, x), jmc.layer_norm(X, x, x))
+    three = jnp.stack([X, 2 * X, X[::-1]])
+    attended = jax.vmap(jmc.attention)(three, three, three)
+    close(attended, jmc.attention(three, three, three))
+    (eqn,) = jax.make_jaxpr(jax.vmap(jmc.attention))(three, three, three).eqns
+    assert eqn.params["rule"] is rules["attention"]
+
+
+def test_a_rule_that_mixes_its_leading_axes_does_not():
+    three = jnp.stack([X, 2 * X, X[::-1]])
+    close(jax.vmap(jmc.batch_norm, (0, None, None))(three, x, x), jnp.stack([jmc.batch_norm(X, x, x) for X in three]))
+    close(jax.vmap(jmc.group_lasso)(three), jnp.stack([jmc.group_lasso(X) for X in three]))
+    shared = jax.vmap(jmc.attention, (0, None, None))(three, X, X)
+    close(shared, jnp.stack([jmc.attention(Q, X, X) for Q in three]))
+
+
 def test_an_elementwise_rule_stays_itself_under_vmap():
     (eqn,) = jax.make_jaxpr(jax.vmap(jmc.gelu))(X).eqns
     assert eqn.primitive is marker.primitive

@@ -22,7 +22,7 @@ STRUCTURES = {
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_structures(name):
     rule = rules[name]
-    args = rule.sample(0, sizes={"*n": (2,), "*m": (2,), "N": 2, "d": 6, "*s": (5,)})
+    args = rule.sample(0, sizes={"*b": (2,), "*n": (2,), "*m": (2,), "N": 2, "d": 6, "*s": (5,)})
     maps = jax.eval_shape(rule.jacobian, *args)
     assert [J.structure for J in maps][: len(STRUCTURES[name])] == STRUCTURES[name]
 

@@ -13,11 +13,11 @@ from jmc.checking.oracles import double_precision
 DECORATED = [rule for rule in rules.records() if rule.vjps]
 each_rule = pytest.mark.parametrize("rule", DECORATED, ids=lambda rule: rule.name)
 # Distinct primes, so that a transposed or swapped axis cannot pass; then one and none of everything.
-GENERIC = {"*n": (2, 3), "*m": (5,), "*s": (3, 5), "N": 7, "d": 11, "k": 5, "m": 3}
-BATCHED = GENERIC | {"*n": (7,), "*m": (), "*s": ()}
-SINGLE = dict.fromkeys(GENERIC, 1) | {"*n": (), "*m": (), "*s": (1,)}
-ONES = dict.fromkeys(GENERIC, 1) | {"*n": (1,), "*m": (1,), "*s": (1, 1)}
-EMPTY = GENERIC | {"*n": (0,), "*m": (2,), "*s": (0, 3), "N": 0}
+GENERIC = {"*n": (2, 3), "*b": (2, 3), "*m": (5,), "*s": (3, 5), "N": 7, "d": 11, "k": 5, "m": 3}
+BATCHED = GENERIC | {"*n": (7,), "*b": (7,), "*m": (), "*s": ()}
+SINGLE = dict.fromkeys(GENERIC, 1) | {"*n": (), "*b": (), "*m": (), "*s": (1,)}
+ONES = dict.fromkeys(GENERIC, 1) | {"*n": (1,), "*b": (1,), "*m": (1,), "*s": (1, 1)}
+EMPTY = GENERIC | {"*n": (0,), "*b": (0,), "*m": (2,), "*s": (0, 3), "N": 0}
 NO_FEATURES = GENERIC | {"*n": (2,), "*m": (2,), "d": 0}
 NO_UNITS = GENERIC | {"*n": (2,), "*m": (0,), "m": 0}
 

@@ -250,7 +250,7 @@ def test_the_limit_is_an_argument():
 # the catalogue
 
 
-SIZES = {"*n": (2, 3), "*m": (5,), "*s": (3, 5), "N": 7, "d": 11, "k": 5, "m": 3}
+SIZES = {"*n": (2, 3), "*b": (2, 3), "*m": (5,), "*s": (3, 5), "N": 7, "d": 11, "k": 5, "m": 3}
 
 
 @pytest.mark.parametrize("rule", [rule for rule in rules.records() if rule.vjps], ids=lambda rule: rule.name)

@@ -192,15 +192,16 @@ def _heads(x: jax.Array, w: jax.Array) -> jax.Array:
     return jnp.einsum("...id,hrd->...hir", x, w)
 
 
-def _in_heads(q: jax.Array, k: jax.Array, v: jax.Array, wq: jax.Array, wk: jax.Array, wv: jax.Array) -> list[jax.Array]:
-    return [_heads(x, w) for x, w in ((q, wq), (k, wk), (v, wv))]
+def _in_heads(causal: bool, *args: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, Mask]:
+    """The queries, keys and values of each head, and the mask."""
+    q, k, v = (_heads(x, w) for x, w in zip(args[:3], args[3:6], strict=True))
+    return q, k, v, _causal(q, k, causal)
 
 
 def _by_heads(which: int, of_weights: bool, causal: bool, *args: jax.Array) -> LinearMap:
     """∂y/∂(q, k, v) or ∂y/∂(their weights): through the sum of the heads, attention and the projection."""
     wo, x, w = args[6], args[which], args[3 + which]
-    parts = _in_heads(*args[:6])
-    through = (_by_query, _by_key, _by_value)[which](*parts, _causal(*parts[:2], causal))
+    through = (_by_query, _by_key, _by_value)[which](*_in_heads(causal, *args))
     summed = einsum("fhe->...if,...hie", wo, sizes={"...": args[0].shape[:-2], "i": args[0].shape[-2]})
     if of_weights:
         projected = einsum("...id->...hir,hrd", x, sizes={"h": w.shape[0], "r": w.shape[1]})
@@ -211,9 +212,8 @@ def _by_heads(which: int, of_weights: bool, causal: bool, *args: jax.Array) -> L
 
 def _to_heads(g: jax.Array, which: int, of_weights: bool, causal: bool, *args: jax.Array) -> jax.Array:
     """The cotangent of q, k or v, or of its weights."""
-    parts = _in_heads(*args[:6])
     u = jnp.einsum("...if,fhe->...hie", g, args[6])
-    u = (_to_query, _to_key, _to_value)[which](u, *parts, _causal(*parts[:2], causal))
+    u = (_to_query, _to_key, _to_value)[which](u, *_in_heads(causal, *args))
     if of_weights:
         return jnp.einsum("...hir,...id->hrd", u, args[which])
     return jnp.einsum("...hir,hrd->...id", u, args[3 + which])
@@ -221,8 +221,7 @@ def _to_heads(g: jax.Array, which: int, of_weights: bool, causal: bool, *args: j
 
 def _from_heads(causal: bool, *args: jax.Array) -> jax.Array:
     """What each head says, (*n, h, m, e)."""
-    parts = _in_heads(*args[:6])
-    return _attended(*parts, _causal(*parts[:2], causal))
+    return _attended(*_in_heads(causal, *args))
 
 
 _PLACES = {"q": (0, False), "k": (1, False), "v": (2, False), "wq": (0, True), "wk": (1, True), "wv": (2, True)}

@@ -131,7 +131,7 @@ def _pulled_to_kernel(
     source="Dumoulin & Visin, arXiv 1603.07285, §4: the transpose of a convolution is one",
     analytic=True,
     decreasing=("*w", "*k"),
-    small={"N": 2, "c": 3, "o": 4, "*w": 7, "*k": 2},
+    small={"N": 2, "c": 3, "o": 5, "*w": 9, "*k": 2},
     options={"stride": 2, "padding": 1, "dilation": 3},
 )
 def convolution(
@@ -223,7 +223,7 @@ def _shared_out(g: jax.Array, x: jax.Array, window: Each, stride: Each | None) -
     ids="L-avgpool",
     source="∂y_i/∂x_(si+u) = 1/p for the p places u of a window",
     analytic=True,
-    small={"N": 2, "c": 3, "*w": 7},
+    small={"N": 2, "c": 3, "*w": 9},
     options={"window": 3, "stride": 2},
 )
 def avg_pool(
@@ -258,7 +258,7 @@ def _routed(x: jax.Array, window: Each, stride: Each | None) -> LinearMap:
     source="∂y_i/∂x_j = 1[j is the first place of the window's largest value]",
     kinks="where the largest value of a window is at several places: the first of them, in row-major order, has it all",
     domain={"x": "distinct"},
-    small={"N": 2, "c": 3, "*w": 7},
+    small={"N": 2, "c": 3, "*w": 9},
     options={"window": 3, "stride": 2},
 )
 def max_pool(

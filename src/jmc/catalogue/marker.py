@@ -79,8 +79,11 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: "Rule", preci
 def _batch(args: Sequence[Any], axes: Sequence[Any], *, rule: "Rule", precision: str | None) -> tuple[Any, int]:
     if rule.derivative is not None and all(axis is None for axis in axes[1:]):
         return primitive.bind(*args, rule=rule, precision=precision), axes[0]
-    if len(args) == 1 and rule.parameters[0].axes[:1] == ("*n",):  # any leading axes: one more is nothing new
-        return primitive.bind(jnp.moveaxis(args[0], axes[0], 0), rule=rule, precision=precision), 0
+    mapped = [axis is not None for axis in axes]
+    if rule.examples and mapped == [parameter.axes[:1] == ("*n",) for parameter in rule.parameters]:
+        # any leading axes: one more is nothing new
+        moved = [arg if axis is None else jnp.moveaxis(arg, axis, 0) for arg, axis in zip(args, axes, strict=True)]
+        return primitive.bind(*moved, rule=rule, precision=precision), 0
     return primitive.bind(*args, rule=_vmapped(rule, tuple(axes)), precision=precision), 0
 
 
@@ -96,7 +99,8 @@ def _vmapped(rule: "Rule", axes: tuple[int | None, ...]) -> "Rule":
 
     vjps = tuple(vjp(i) if i in rule.argnums else None for i in range(len(axes)))
     nothing = (None,) * len(axes)
-    return dataclasses.replace(rule, f=jax.vmap(rule.f, axes), vjps=vjps, derivative=None, jacobians=nothing)
+    f = jax.vmap(rule.f, axes)
+    return dataclasses.replace(rule, f=f, vjps=vjps, derivative=None, jacobians=nothing, examples=False)
 
 
 def _lowered(*args: Any, rule: "Rule", precision: str | None) -> Any:

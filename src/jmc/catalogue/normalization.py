@@ -154,12 +154,12 @@ def _over_batch(x: jax.Array, gamma: jax.Array, eps: float) -> LinearMap:
     analytic=True,
 )
 def batch_norm(
-    x: Float[Array, "*n d"], gamma: Float[Array, " d"], beta: Float[Array, " d"], *, eps: float = 1e-5
-) -> Float[Array, "*n d"]:
+    x: Float[Array, "*b d"], gamma: Float[Array, " d"], beta: Float[Array, " d"], *, eps: float = 1e-5
+) -> Float[Array, "*b d"]:
     """y = γ ⊗ x̂ + β, training: x̂ = (x − μ)/√(var + ε), statistics per feature (the last axis) over all others.
 
     ∂y/∂x = γ/σ (I − 11ᵀ/N − x̂x̂ᵀ/N) for each feature, ∂y/∂γ = x̂, ∂y/∂β = 1; var = mean (x − μ)², of N entries
-    each. x: (*n, d), γ and β: (d,), ε > 0 a constant; errors as in :func:`layer_norm`.
+    each. x: (*b, d), γ and β: (d,), ε > 0 a constant; errors as in :func:`layer_norm`.
     """
     return _like(gamma, x) * _normalized(x, _columns(x), eps)[0] + _like(beta, x)
 

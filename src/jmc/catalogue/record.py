@@ -45,6 +45,7 @@ class Rule:
         decreasing: axes whose sizes decrease in this order.
         small: the sizes that axes are drawn with, where primes would be too large or would not do.
         options: the values of the primal's keyword-only arguments (a stride, ε) that this rule has.
+        examples: the value has the leading axes ``*n`` of its arguments, and each example is by itself.
         erratum, printed: what is wrong with the formula in the source, and that formula as code.
         steps: of a worked example, its intermediate variables.
     """
@@ -66,6 +67,7 @@ class Rule:
     decreasing: tuple[str, ...] = ()
     small: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    examples: bool = False
     erratum: str = ""
     printed: Formula | None = None
     steps: Any = None

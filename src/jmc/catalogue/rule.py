@@ -27,7 +27,7 @@ from jmc.catalogue import marker
 from jmc.catalogue.domain import Draw
 from jmc.catalogue.record import Formula, Rule, with_options
 from jmc.catalogue.registry import cited, rules
-from jmc.catalogue.signature import checked, parameters, specified
+from jmc.catalogue.signature import checked, parameters, returned_axes, specified
 
 P = ParamSpec("P")
 Ids = str | Mapping[str, str]
@@ -55,6 +55,7 @@ def rule(
 ) -> Callable[[Callable[P, jax.Array]], Callable[P, jax.Array]]:
     """Register the decorated primal with a closed form for every real argument.
 
+    Axes ``*n`` of the value are those of examples, each by itself: arguments may have them in front or not at all.
     Keyword-only arguments of the primal are options, constants like a stride; each formula gets those that it names.
 
     Args:
@@ -108,6 +109,7 @@ def rule(
             analytic=analytic,
             decreasing=tuple(decreasing),
             small=small or {},
+            examples=returned_axes(primal)[:1] == ("*n",),
             erratum=erratum,
             printed=printed,
         )

@@ -85,6 +85,12 @@ def parameters(primal: Callable[..., Any], domain: Mapping[str, str | Draw] | No
     return tuple(found)
 
 
+def returned_axes(primal: Callable[..., Any]) -> tuple[str, ...]:
+    """The axes of what ``primal`` returns, as its annotation has them."""
+    hint = get_type_hints(primal, include_extras=True).get("return")
+    return tuple(hint.dim_str.split()) if isinstance(hint, type) and issubclass(hint, AbstractArray) else ()
+
+
 def checked(function: str, wanted: Sequence[Parameter], values: Sequence[Any]) -> list[jax.Array]:
     """The ``values`` as arrays that fit their parameters; Python scalars take the dtype of the others.
 

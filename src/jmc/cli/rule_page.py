@@ -7,7 +7,7 @@ from jmc.cli.console import console
 if TYPE_CHECKING:
     from jmc.catalogue.record import Rule
 
-FACTS = ("ids", "arguments", "value", "derivatives", "conditions", "kinks", "source", "erratum", "place")
+FACTS = ("ids", "arguments", "options", "value", "derivatives", "conditions", "kinks", "source", "erratum", "place")
 
 
 def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
@@ -22,6 +22,7 @@ def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
         "ids": rules.ids_of(rule),
         "family": rule.family,
         "arguments": [str(parameter) for parameter in rule.parameters],
+        "options": [f"{name} = {option}" for name, option in rule.options.items()],
         "value": [shown(out) for out in outs],
         "derivatives": _derivatives(rule, outs, layout),
         "layout": layout,
