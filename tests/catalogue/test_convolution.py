@@ -60,6 +60,14 @@ def test_a_tie_goes_to_the_first_place():
     np.testing.assert_array_equal(closed, jax.grad(lambda x: jnp.sum(jmc.max_pool(x, window=2, stride=1)))(x))
 
 
+def test_where_no_window_fits_nothing_moves():
+    x, kernel = jnp.ones((2, 3, 2)), jnp.ones((4, 3, 5))
+    gradients = jmc.grad(lambda x, kernel: jnp.sum(jmc.convolution(x, kernel)), (0, 1))(x, kernel)
+    pooled = [jmc.grad(lambda x, f=f: jnp.sum(f(x, window=3)))(x) for f in (jmc.max_pool, jmc.avg_pool)]
+    for gradient, like in zip([*gradients, *pooled], [x, kernel, x, x], strict=True):
+        np.testing.assert_array_equal(gradient, jnp.zeros_like(like))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

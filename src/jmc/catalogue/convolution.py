@@ -106,6 +106,8 @@ def _pulled_to_kernel(
     g: jax.Array, x: jax.Array, kernel: jax.Array, stride: Each, padding: Each, dilation: Each
 ) -> jax.Array:
     """The convolution of x with g, examples and channels exchanged, at the positions of the kernel."""
+    if 0 in g.shape:  # no window, and a convolution must have one
+        return jnp.zeros_like(kernel)
     s, p, t = _options(x.ndim - 2, stride, padding, dilation)
     pads = [
         (q, b * (k - 1) + max((m - 1) * a + 1, 0) - n - q)

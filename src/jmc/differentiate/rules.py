@@ -35,7 +35,7 @@ def rule_terms(
 
         if rule.jacobians[k] is not None:
             J: Any = marker.at(precision, functools.partial(rule.map, k))(*args)
-            found[k] = J.terms
+            found[k] = tuple(_referring(term, args) for term in J.terms)
             continue
         if np.shape(out) == ():
             found[k] = (row(vjp(jnp.ones_like(out))),)
@@ -45,6 +45,12 @@ def rule_terms(
             return Opaque(_with_vjp(rule, precision, args, out, moving), [args[k] for k in moving], mode="reverse")
         found[k] = tuple(term.T for term in terms)
     return found
+
+
+def _referring(term: Term, args: Sequence[Any]) -> Term:
+    """The term, in which a factor that is an argument is no number that was computed."""
+    factors = tuple(f._replace(computed=not any(f.array is arg for arg in args)) for f in term.factors)
+    return Term(term.coefficient, factors, term.out, term.in_)
 
 
 class ClosedForm:
