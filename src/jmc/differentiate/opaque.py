@@ -93,11 +93,16 @@ class Opaque:
             self._mode = "both" if forward is reverse is None else "forward" if forward is None else "reverse"
         return self._mode
 
+    def reverse_only(self) -> str:
+        """Leave forward mode, which JAX cannot vectorize for references."""
+        self._mode = "reverse"
+        return self._mode
+
     def _works(self, attempt: Callable[[], Any]) -> Exception | None:
         try:
             attempt()
-        except (TypeError, ValueError, NotImplementedError, AssertionError) as error:
-            return error
+        except (TypeError, ValueError, NotImplementedError, AssertionError, AttributeError) as error:
+            return error  # the last where a reference is differentiated twice in reverse
         return None
 
     def _ones(self) -> list[Any]:

@@ -13,6 +13,7 @@ from jmc.differentiate.jvp import as_function
 from jmc.differentiate.known import is_complex
 from jmc.differentiate.links import CORE, equation_links
 from jmc.differentiate.opaque import Opaque
+from jmc.differentiate.references import uses_references
 
 
 def swept(
@@ -38,6 +39,8 @@ def swept(
     made = Branches if branches else Opaque
     function = made(f, [jnp.asarray(arrays[k]) for k in moving], complex_linear=complex_linear)
     mode = function.mode()
+    if mode == "both" and uses_references(eqn):
+        mode = function.reverse_only()
     if not gradient or mode == "forward":  # gradients are pulled back, but for these
         links = equation_links(eqn, moving)
         if links is not None:

@@ -22,6 +22,7 @@ from jmc.differentiate.loops import unrolled
 from jmc.differentiate.node import Node, Step
 from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.operation import LINEAR, SEVERAL, Value, literal, operation, value
+from jmc.differentiate.references import joined
 from jmc.differentiate.swept import swept
 from jmc.linear.contract import TooLarge
 from jmc.linear.term import Term, identity
@@ -55,11 +56,11 @@ class Tape:
         def read(atom: Any) -> Node:
             return Node(literal(atom.val)) if isinstance(atom, Literal) else nodes[atom]
 
-        for eqn in jaxpr.eqns:
+        for eqn, whole in joined(jaxpr, [node.active for node in args]):
             operands = [read(atom) for atom in eqn.invars]
             reaches = any(node.active for node in operands) and any(inexact(var.aval) for var in eqn.outvars)
             with source_info_util.user_context(eqn.source_info.traceback):
-                outs = self._equation(eqn, operands, line) if reaches else _constant(eqn, operands)
+                outs = self._equation(eqn, operands, line, whole) if reaches else _constant(eqn, operands)
             nodes.update(zip(eqn.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -69,9 +70,9 @@ class Tape:
             node.uses += node.active
         self.steps.append(Step(list(ins), list(outs), terms or {}, opaque, *self.here))
 
-    def _equation(self, eqn: JaxprEqn, operands: list[Node], caller: str) -> Sequence[Node]:
+    def _equation(self, eqn: JaxprEqn, operands: list[Node], caller: str, whole: bool) -> Sequence[Node]:
         line = source_info_util.summarize(eqn.source_info) or caller
-        if (name := NESTED.get(eqn.primitive)) is not None:
+        if not whole and (name := NESTED.get(eqn.primitive)) is not None:
             inner = eqn.params[name]  # with constants of its own, or a bare Jaxpr
             return self.walk(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), operands, line)
         if eqn.primitive is p.scan_p and _short(eqn) and not self.gradient:
@@ -83,9 +84,9 @@ class Tape:
             branch = eqn.params["branches"][min(max(taken, 0), len(eqn.params["branches"]) - 1)]
             return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
         moving = [k for k, node in enumerate(operands) if node.active]
-        self.here = (eqn.primitive.name, line)
+        self.here = ("new_ref" if whole else eqn.primitive.name, line)
         try:
-            return (
+            return (whole and self._opaque(eqn, operands, moving)) or (
                 self._by_rule(eqn, operands, moving)
                 or self._linear(eqn, operands, moving)
                 or (None if self.gradient else self._by_jvp(eqn, operands, moving, line))
@@ -94,7 +95,7 @@ class Tape:
         except (NotDifferentiable, TooLarge):
             raise
         except (NotImplementedError, TypeError, ValueError, AssertionError) as error:
-            raise refusal(eqn, line, error) from error
+            raise refusal(eqn, *self.here, error) from error
 
     # one equation
 
@@ -258,11 +259,11 @@ def _short(eqn: JaxprEqn) -> bool:
     return eqn.params["length"] * len(getattr(inner, "jaxpr", inner).eqns) <= UNROLLED
 
 
-def refusal(eqn: JaxprEqn, line: str, error: Exception) -> NotDifferentiable:
+def refusal(eqn: JaxprEqn, name: str, line: str, error: Exception) -> NotDifferentiable:
     """What JAX cannot differentiate, by primitive and line."""
     debug = getattr(getattr(eqn.params.get("call_jaxpr"), "jaxpr", None), "debug_info", None)
     function = f" of `{debug.func_name}`" if debug is not None else ""
     return NotDifferentiable(
-        f"no derivative for the primitive `{eqn.primitive.name}`{function}, at {line or 'an unknown line'}: "
+        f"no derivative for the primitive `{name}`{function}, at {line or 'an unknown line'}: "
         f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
     )
