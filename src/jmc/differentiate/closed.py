@@ -80,8 +80,8 @@ mlir.register_lowering(rule_p, mlir.lower_fun(_value, multiple_results=False))
 def _step(*operands: Any, k: int, rule: "Rule", precision: str | None) -> Any:
     """J t, for the arguments, the value and the tangent of argument k."""
     *args, out, tangent = operands
-    if rule.derivative is not None and rule.jacobians[k] is None:
-        return marker.at(precision, rule.derivative)(args[k]) * tangent
+    if k == 0 and rule.derivative is not None and rule.jacobians[0] is None:
+        return marker.at(precision, rule.derivative)(*args) * tangent
     if rule.jacobians[k] is not None:
         return marker.at(precision, lambda *args: rule.map(k, *args).mv(tangent))(*args)
     (moved,) = jax.linear_transpose(lambda u: _pulled(u, args, out, k, rule, precision), out)(tangent)

@@ -84,7 +84,7 @@ class Tape:
             branch = eqn.params["branches"][min(max(taken, 0), len(eqn.params["branches"]) - 1)]
             return self.walk(getattr(branch, "jaxpr", branch), getattr(branch, "consts", []), operands[1:], line)
         moving = [k for k, node in enumerate(operands) if node.active]
-        self.here = ("new_ref" if whole else eqn.primitive.name, line)
+        here = self.here = ("new_ref" if whole else eqn.primitive.name, line)
         try:
             return (whole and self._opaque(eqn, operands, moving)) or (
                 self._by_rule(eqn, operands, moving)
@@ -95,7 +95,7 @@ class Tape:
         except (NotDifferentiable, TooLarge):
             raise
         except (NotImplementedError, TypeError, ValueError, AssertionError) as error:
-            raise refusal(eqn, *self.here, error) from error
+            raise refusal(eqn, *here, error) from error
 
     # one equation
 
