@@ -89,7 +89,7 @@ _HOME = {
         "softmax",
         "sparsemax",
     ),
-    "checking.proof": ("check",),
+    "checking.entry": ("assert_derivative", "check"),
     "differentiate.entry": ("layer_loss_grad", "network_loss_grad", "neuron_grad", "neuron_loss_grad"),
     "differentiate.gradient": ("grad", "value_and_grad"),
     "differentiate.jacobian": ("hessian", "jacobian", "value_and_jacobian"),
@@ -171,7 +171,7 @@ if TYPE_CHECKING:
     from jmc.catalogue.rotary import rotary_embedding
     from jmc.catalogue.rule import elementwise, rule
     from jmc.catalogue.softmax import log_softmax, logsumexp, softmax, sparsemax
-    from jmc.checking.proof import check
+    from jmc.checking.entry import assert_derivative, check
     from jmc.differentiate.entry import layer_loss_grad, network_loss_grad, neuron_grad, neuron_loss_grad
     from jmc.differentiate.gradient import grad, value_and_grad
     from jmc.differentiate.jacobian import hessian, jacobian, value_and_jacobian

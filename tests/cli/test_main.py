@@ -25,7 +25,9 @@ def loaded_by(*arguments):
     return int(exit_code), set(modules)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["train", "--help"], ["check", "--help"], ["rules", "--help"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_by(*arguments) == (0, set())
 
@@ -56,10 +58,10 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "jmc: error: a command is required: rules, train"),
-        (["trian"], "jmc: error: unknown command `trian`; did you mean `train`? (allowed: rules, train)"),
-        (["TRAIN"], "jmc: error: unknown command `TRAIN`; did you mean `train`? (allowed: rules, train)"),
-        (["zzz"], "jmc: error: unknown command `zzz` (allowed: rules, train)"),
+        ([], "jmc: error: a command is required: check, rules, train"),
+        (["trian"], "jmc: error: unknown command `trian`; did you mean `train`? (allowed: check, rules, train)"),
+        (["TRAIN"], "jmc: error: unknown command `TRAIN`; did you mean `train`? (allowed: check, rules, train)"),
+        (["zzz"], "jmc: error: unknown command `zzz` (allowed: check, rules, train)"),
         (["--verison"], "jmc: error: unknown argument --verison; did you mean --version?"),
         (["-x"], "jmc: error: unknown argument -x"),
     ],

@@ -11,6 +11,7 @@ from io import TextIOWrapper
 
 # Each is a module here with `run(arguments) -> int`; its summary stands here so that help need not load it.
 COMMANDS = {
+    "check": "hold a hand-derived derivative to the truth, and name the mistake",
     "rules": "show, search and prove the rules of the catalogue",
     "train": "train a neuron, a layer or a network as a TOML file says",
 }
@@ -20,7 +21,8 @@ BAD_USAGE, STORAGE_FAILED, INTERRUPTED, READER_GONE = 2, 6, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `jmc` with the arguments, those of the process by default, and returns its exit code.
 
-    0 done · 1 a check failed · 2 bad usage, config or data · 5 diverged · 6 storage failed · 130 interrupted.
+    0 done · 1 a check failed · 2 bad usage, config or data · 3 undecided · 4 another convention · 5 diverged ·
+    6 storage failed · 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

@@ -1,0 +1,113 @@
+"""Where a claim and automatic differentiation disagree at single entries: who is right, or whether it is a kink.
+
+Differences along the entries themselves decide, from both sides; far out, where differences see nothing, the program of
+an element-wise function with 60 digits.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jmc.checking.hypotheses import Finding
+from jmc.checking.observe import Observation, Observer
+from jmc.checking.truth import slope_exactly
+
+EXAMINED = 6
+"""Entries of an argument that are decided, those with the largest errors; the others follow them."""
+
+
+class Arbiter:
+    """Decides for one argument; an entry that is settled is no longer ``off``."""
+
+    def __init__(self, observer: Observer, k: int):
+        self.observer, self.k = observer, k
+        self.leaf = observer.problem.leaves[observer.problem.moving[k]]
+        self.kinks: list[str] = []
+        self.kinked: list[tuple[Observation, np.ndarray]] = []
+        self.notes: list[str] = []
+
+    def settle(self, seen: Sequence[Observation]) -> list[Finding]:
+        """Goes through the observations; a finding if the claim differs at kinks."""
+        for o in seen:
+            c, t = o.claimed[self.k], o.truth.cotangents[self.k]
+            if c is not None and c.shape == t.shape and np.any(o.off[self.k]) and not np.iscomplexobj(t):
+                self._at(o, c, t)
+        if not self.kinks:
+            return []
+        what, argnum, name = f"∂/∂{self.leaf.name}", self.leaf.argnum, self.leaf.name
+        if turned := self._moved_together():
+            return [Finding("region", argnum, f"{what} is off where entries are 0 or equal: {turned}", 0.0, name)]
+        return [Finding("kink_convention", argnum, f"{what} takes another value at a kink: {self.kinks[0]}", 0.0, name)]
+
+    def _at(self, o: Observation, c: np.ndarray, t: np.ndarray) -> None:
+        off = o.off[self.k]
+        error = np.where(off, np.abs(np.nan_to_num(c - t, nan=np.inf)), -1)
+        count = int(np.sum(off))
+        indices = [np.unravel_index(i, t.shape) for i in np.argsort(error, axis=None)[::-1][: min(EXAMINED, count)]]
+        marked = np.zeros(t.shape)
+        for at in range(0, len(indices), 3):
+            some = indices[at : at + 3]
+            padded = [*some, *[some[-1]] * (3 - len(some))]  # three at a time, as the program is compiled
+            directions = [self.observer.reference.basis(o.leaves, self.k, index) for index in padded]
+            slopes = [
+                self.observer.reference.slopes(o.leaves, o.us, directions, s) for s in ("central", "left", "right")
+            ]
+            for j, index in enumerate(some):
+                settled, kink = self._decided(
+                    o, index, float(c[index]), float(t[index]), [(v[j], e[j]) for v, e in slopes]
+                )
+                off[index] &= not settled
+                o.rough[self.k][index] &= not settled
+                marked[index] = kink
+        if len(indices) < count and not any(off[index] for index in indices):
+            o.rough[self.k][off] = False
+            off[:] = False  # those with the largest errors are all settled, and stand for the others
+        if np.any(marked):
+            self.kinked.append((o, marked))
+
+    def _decided(self, o: Observation, index: Any, said: float, auto: float, slopes: Any) -> tuple[bool, bool]:
+        """Whether the entry is settled in favour of the claim, and whether as a kink."""
+        where = f"{self.leaf.name}{shown(index)}"
+        (central, error), (left, left_error), (right, right_error) = ((float(v), float(e)) for v, e in slopes)
+        low, high = sorted((left, right))
+        doubt = left_error + right_error
+        if high - low > 1e-4 * max(abs(high), abs(low)) + 4 * doubt:
+            between = low - doubt - 1e-6 * abs(low) <= said <= high + doubt + 1e-6 * abs(high)
+            if between:
+                self.kinks.append(
+                    f"{said:.4g} at {where}, between the slopes {low:.4g} and {high:.4g} (JAX: {auto:.4g})"
+                )
+            return between, between
+        exactly = slope_exactly(self.observer.problem.f, o.leaves, self.observer.problem.moving[self.k], index)
+        if exactly is not None:
+            true = exactly * float(o.us[0][index])
+            if abs(said - true) <= 1e-9 * abs(true) + 1e-300 and abs(auto - true) > 1e-6 * abs(true):
+                self._blame(f"{where}: {auto:.3g}, but it is {true:.3g}")
+                return True, False
+        if abs(said - central) <= error + 1e-7 * abs(said) < abs(auto - central):
+            self._blame(f"{where}: {auto:.6g}, but differences say {central:.6g}")
+            return True, False
+        return False, False
+
+    def _blame(self, text: str) -> None:
+        self.notes.append(f"automatic differentiation is wrong at {text}")
+
+    def _moved_together(self) -> str:
+        """What is wrong if entries move together across a kink, where the claim must lie between slopes as well."""
+        for o, v in self.kinked:
+            direction = [np.zeros(np.shape(o.leaves[n])) for n in self.observer.problem.moving]
+            direction[self.k] = v
+            sides = [self.observer.reference.slopes(o.leaves, o.us, [direction] * 3, s) for s in ("left", "right")]
+            low, high = sorted(float(slope[0]) for slope, _ in sides)
+            doubt = sum(float(error[0]) for _, error in sides) + 1e-6 * max(abs(low), abs(high))
+            c = o.claimed[self.k]
+            said = 0.0 if c is None else float(np.sum(c * v))
+            if not low - doubt <= said <= high + doubt:
+                return f"moved together they change the value by {low:.6g} to {high:.6g}, but the rule says {said:.6g}"
+        return ""
+
+
+def shown(index: Any) -> str:
+    """``[1, 3]``, or nothing for a number."""
+    return f"[{', '.join(str(int(i)) for i in index)}]" if len(index) else ""

@@ -1,0 +1,180 @@
+"""From observations to findings: for each argument whose derivative is off, the mistakes that explain it, ranked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmc.checking.hypotheses import Case, Finding, conventions, direct, exchanged
+from jmc.checking.matching import Matcher
+from jmc.checking.observe import CLEAN, Observation, Observer
+from jmc.checking.oracles import double_precision
+from jmc.checking.problem import Problem, replaced
+from jmc.checking.region import region
+from jmc.checking.walks import Walk, Walker
+
+CONVENTIONS = ("kink_convention", "symmetric_argument", "log_parameter", "conjugate")
+KINDS = (
+    "sign",
+    "constant_factor",
+    "mean_vs_sum",
+    "missing_sum",
+    "transposed_layout",
+    "transposed_operand",
+    "cotangent_ignored",
+    "nonlinear_in_cotangent",
+    "missing_factor",
+    "extra_factor",
+    "wrong_point",
+    "diagonal_only",
+    "missing_term",
+    "wrong_term",
+    "swapped_arguments",
+    "wrong_axis",
+    "zero",
+    "pass_through",
+    "region",
+    "tail_accuracy",
+    "kink_convention",
+    "symmetric_argument",
+    "log_parameter",
+    "conjugate",
+    "unknown",
+)
+"""Every kind of finding."""
+
+# Among explanations that take one mistake each, the more usual first.
+_USUAL = (
+    "zero",
+    "sign",
+    "mean_vs_sum",
+    "constant_factor",
+    "missing_sum",
+    "cotangent_ignored",
+    "transposed_layout",
+    "swapped_arguments",
+    "pass_through",
+    "diagonal_only",
+    "transposed_operand",
+    "missing_term",
+    "missing_factor",
+    "wrong_axis",
+    "extra_factor",
+    "wrong_point",
+    "wrong_term",
+)
+_LARGEST = 2**26  # bytes of the rows of all mutants at one argument
+_MOST_ENTRIES = 4096  # of a Jacobian whose diagonal is looked at
+
+
+class Diagnosis:
+    """The walks back through one problem, made when they are first needed."""
+
+    def __init__(self, problem: Problem, observer: Observer):
+        self.problem, self.observer = problem, observer
+        self._mutants: dict[Any, Walker | None] = {}
+        self._walks: dict[int, Walk | None] = {}
+
+    def findings(self, wrong: dict[int, list[Observation]]) -> list[Finding]:
+        """The findings of each leaf, from the observations at which it is off; the simplest first."""
+        cases = [self.case(k, seen) for k, seen in wrong.items()]
+        found: list[Finding] = []
+        if len(cases) > 1 and len({id(o) for case in cases for o in case.seen}) == len(cases[0].seen):
+            found += exchanged(cases)
+        for case in cases:
+            if not any(finding.name == case.name for finding in found):
+                found += self._of(case)
+        return found
+
+    def case(self, k: int, seen: Sequence[Observation]) -> Case:
+        """The observations of moving leaf k."""
+        leaf = self.problem.moving[k]
+        names = [leaf.name for leaf in self.problem.leaves]
+        where = self.problem.leaves[leaf]
+        return Case(k, leaf, where.name, where.argnum, seen, self.problem.mode, names)
+
+    def _of(self, case: Case) -> list[Finding]:
+        named = list(conventions(case)) + list(direct(case))
+        if any(finding.kind in ("zero", "sign", "mean_vs_sum", "cotangent_ignored") for finding in named):
+            return _ordered([(1, finding) for finding in named])
+        ranked = [(1, finding) for finding in named]
+        walks = [self.walk(o) for o in case.seen]
+        mutants = self._of_shapes(case.seen[0])
+        if not walks or mutants is None or any(walk is None for walk in walks):
+            return _ordered(ranked)
+        known = [walk for walk in walks if walk is not None]
+        same = all(c.shape == t.shape for c, t in case.pairs)
+        if ranked:
+            return _ordered(ranked)
+        diagonals = [self._diagonal(case, o) for o in case.seen]
+        ranked += Matcher(case, self.observer, mutants, known, diagonals).findings()
+        where = list(region(case, self.observer, known, mutants.nodes)) if same else []
+        single = {finding.kind for cost, finding in ranked if cost <= 1}
+        # a path that is missing somewhere alone is a case forgotten; other single mistakes say more than where
+        rank = 0 if single <= {"missing_term", "wrong_term"} else 3
+        return _ordered([(rank, finding) for finding in where] + ranked)
+
+    def walk(self, o: Observation) -> Walk | None:
+        """The walk back at one observation; None where the function cannot be walked, or is too large."""
+        if id(o) not in self._walks:
+            mutants = self._of_shapes(o)
+            with double_precision():
+                self._walks[id(o)] = None if mutants is None else mutants.at(o.leaves, o.us)
+        return self._walks[id(o)]
+
+    def _of_shapes(self, o: Observation) -> Walker | None:
+        key = tuple(x.shape for x in o.leaves)
+        if key not in self._mutants:
+            names = [leaf.name for leaf in self.problem.leaves]
+            try:
+                with double_precision():
+                    made = Walker(self.problem.f, o.leaves, self.problem.moving, names)
+                largest = max((np.size(o.leaves[k]) for k in self.problem.moving), default=0)
+                self._mutants[key] = made if 8 * len(made.found) * largest <= _LARGEST else None
+            except (NotImplementedError, TypeError, ValueError):  # an operation that the engine refuses
+                self._mutants[key] = None
+        return self._mutants[key]
+
+    def _diagonal(self, case: Case, o: Observation) -> np.ndarray | None:
+        """The diagonal of the Jacobian of the one output of the leaf's shape."""
+        x = o.leaves[case.leaf]
+        if len(o.us) != 1 or o.us[0].shape != x.shape or x.size**2 > _MOST_ENTRIES or x.ndim == 0:
+            return None
+        with double_precision():
+            J = jax.jacfwd(lambda moved: self.problem.f(replaced(o.leaves, [case.leaf], [moved]))[0])(x)
+        return np.asarray(np.einsum("ii->i", np.asarray(J).reshape(x.size, x.size)).reshape(x.shape))
+
+    def power(self, seen: Sequence[Observation]) -> dict[str, Any]:
+        """Which mutants of the true derivative these observations would have shown to be wrong."""
+        clean = [o for o in seen if o.point.kind in CLEAN]
+        made = self._of_shapes(clean[0]) if clean else None
+        walks = [walk for o in clean if (walk := self.walk(o)) is not None] if made is not None else []
+        if made is None or not walks:
+            return {"mutants": 0, "caught": 0, "missed": []}
+        caught = [False] * len(made.found)
+        for walk in walks:
+            for rows, t in zip(walk.added, walk.cotangents, strict=True):
+                size = float(np.max(np.abs(t), initial=0)) or 1.0
+                for m, row in enumerate(rows[: len(caught)]):
+                    caught[m] |= bool(np.max(np.abs(row), initial=0) > 1e-5 * size)
+        missed = [
+            f"{mutant.kind}: {mutant.what} ({mutant.line})"
+            for mutant, c in zip(made.found, caught, strict=True)
+            if not c
+        ]
+        return {"mutants": len(caught), "caught": sum(caught), "missed": missed}
+
+
+def _ordered(ranked: Sequence[tuple[int, Finding]]) -> list[Finding]:
+    """By the number of mistakes, then the more usual first; of one kind the first is kept, with the others in it."""
+
+    def key(item: tuple[int, Finding]) -> tuple[int, int, bool, bool]:
+        cost, finding = item
+        usual = _USUAL.index(finding.kind) if finding.kind in _USUAL else -1
+        return cost, usual, not finding.line, "operand" in finding.message
+
+    found: dict[str, Finding] = {}
+    for _, finding in sorted(ranked, key=key):
+        found.setdefault(finding.kind, finding)
+    return list(found.values())

@@ -1,0 +1,71 @@
+"""Mistakes that show only somewhere: on one side of a threshold, at zero, where an entry is used more than once."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from jmc.checking.altered import used_more_than_once
+from jmc.checking.hypotheses import Case, Finding
+from jmc.checking.observe import Observer
+from jmc.checking.walks import Walk
+
+
+def region(
+    case: Case, observer: Observer, walks: Sequence[Walk], nodes: Sequence[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Where alone the claim is off, if that can be said of a value on the way, or of a difference of two arguments."""
+    off = [np.broadcast_to(o.off[case.index], t.shape) for o, (_, t) in zip(case.seen, case.pairs, strict=True)]
+    if not any(np.any(m) for m in off) or all(np.all(m) for m in off if m.size):
+        return
+    candidates: list[tuple[str, str, str, list[Any]]] = []
+    for k, x in enumerate(case.seen[0].leaves):
+        if x.dtype.kind == "f":
+            candidates.append((f"`{case.names[k]}`", "", "", [o.leaves[k] for o in case.seen]))
+    for n, (operation, line) in enumerate(nodes):
+        if operation != "argument":
+            candidates.append((f"the value of `{operation}`", line, operation, [walk.values[n] for walk in walks]))
+    same = [c for c in candidates if all(v.shape == m.shape for v, m in zip(c[3], off, strict=True))]
+    for a in range(min(len(same), 4)):
+        for b in range(a + 1, min(len(same), 4)):
+            name = f"{same[a][0]} − {same[b][0]}"
+            candidates.append((name, "", "", [x - y for x, y in zip(same[a][3], same[b][3], strict=True)]))
+    found = []
+    m = np.concatenate([np.ravel(mask) for mask in off])
+    for name, line, operation, values in candidates:
+        if any(v.dtype.kind != "f" for v in values):
+            continue
+        try:
+            spread = [np.broadcast_to(v, mask.shape) for v, mask in zip(values, off, strict=True)]
+        except ValueError:
+            continue
+        v = np.concatenate([np.ravel(w) for w in spread])
+        place = f" ({line})" if line else ""
+        for text, w in ((name, v), (f"|{name}|", np.abs(v))):
+            if where := _side(w, m):
+                sentence = f"∂/∂{case.name} is off only where {text}{place} {where}"
+                found.append(case.finding("region", sentence, 0.0, line, operation))
+                break
+    yield from sorted(found, key=lambda finding: "|" in finding.message)[:1]
+    if found:
+        return
+    often = used_more_than_once(case, observer)
+    if often is not None and all(not np.any(mask & ~many) for mask, many in zip(off, often, strict=True)):
+        sentence = f"∂/∂{case.name} is off only where an entry is used more than once: its uses are not summed"
+        yield case.finding("missing_sum", sentence, 0.0)
+
+
+def _side(v: np.ndarray, off: np.ndarray) -> str:
+    """In words, where the marked values lie; empty if that is no half-line and no point."""
+    bad, good = v[off], v[~off]
+    if len(bad) < 2 or len(good) < 2:
+        return ""
+    if np.all(bad == 0) and not np.any(good == 0):
+        return "is 0"
+    if bad.max() < good.min():
+        low, high = bad.max(), good.min()
+        return "is negative" if low <= 0 <= high else f"is below a threshold between {low:.3g} and {high:.3g}"
+    if bad.min() > good.max():
+        low, high = good.max(), bad.min()
+        return "is positive" if low <= 0 <= high else f"is above a threshold between {low:.3g} and {high:.3g}"
+    return ""
