@@ -31,7 +31,10 @@ _STEPS = 28  # down to 1.9⁻²⁷ = 3e-8 of the first step
 _ORDERS = 8
 _CAUTION = 4  # by which the bare estimate has fallen short: one-sided, where a tail like erf's begins
 
-QUICK = {"xla_backend_optimization_level": 0}  # for programs that are compiled to be run a few times
+QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}
+"""For programs that are compiled to be run a few times."""
+if jax.__version_info__ <= (0, 10, 2):  # a third of the time; later ones take it from the environment, see `campaign`
+    QUICK["xla_cpu_use_fusion_emitters"] = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from jmc.catalogue.record import Rule
 from jmc.checking import exact
 from jmc.checking.comparison import Comparison, compare, conditioning
 from jmc.checking.hidden import hidden
-from jmc.checking.oracles import QUICK, Estimate, complex_step, double_precision, forward_ad, reverse_ad, ridders
+from jmc.checking.oracles import QUICK, Estimate, complex_step, double_precision, ridders
 from jmc.linear.linear_map import LinearMap
 
 POINTS = 3
@@ -115,7 +115,8 @@ class Proof:
         return "\n".join([head, *rows, *rest])
 
 
-PRODUCTS = "J v and uᵀJ"
+AUTOMATIC = {"forward AD": jax.jacfwd, "reverse AD": jax.jacrev}
+CLOSED, PRODUCTS = "closed form", "J v and uᵀJ"
 
 
 def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
@@ -151,22 +152,25 @@ def check(rule: Rule, points: int = POINTS, seed: int = 0) -> Proof:
 
 def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str, seed: int) -> np.ndarray:
     """Holds the closed form to the oracles there, and returns its entries."""
-    found = np.asarray(flat.compiled(*args))
-    spread = conditioning(flat.compiled, args, seed=seed)
-    (matrix, products), (spread, _) = flat.split(found), flat.split(spread)
-    oracles = [ridders, forward_ad, reverse_ad, *[complex_step] * proof.rule.analytic]
-    differences, *estimates = [oracle(flat.primal, [flat.point(args), *args]) for oracle in oracles]
+    found, spreads = map(flat.split, (flat.program(*args), conditioning(flat.program, args, seed=seed)))
+    matrix, spread = found[CLOSED], spreads[CLOSED]
+    differences = ridders(flat.primal, [flat.point(args), *args])
+    estimates = [Estimate(name, found[name]) for name in AUTOMATIC]
+    if proof.rule.analytic:
+        estimates.append(complex_step(flat.primal, [flat.point(args), *args]))
     for name, rows, columns in flat.blocks:
         place = f"{where}, {name}"
         block = np.s_[rows, columns]
         comparing = functools.partial(compare, matrix[block], spread=spread[block])
         proof.tally(differences.name).count(place, close := comparing(_part(differences, block)))
-        for oracle, estimate in zip(oracles[1:], estimates, strict=True):
+        for estimate in estimates:
             comparison = comparing(part := _part(estimate, block))
             if not comparison.ok and close.ok:
                 # an entry that is exactly 0 is the oracle's rounding there, which its own sensitivity tells
-                noise = conditioning(functools.partial(_entries, oracle, flat), args, seed=seed, jit=False)
-                comparison = comparing(part, spread=np.maximum(spread, noise)[block])
+                if estimate.name not in spreads:
+                    stepped = functools.partial(_stepped, flat)
+                    spreads[estimate.name] = conditioning(stepped, args, seed=seed, jit=False)
+                comparison = comparing(part, spread=np.maximum(spread, spreads[estimate.name])[block])
             if not comparison.ok and close.ok and not compare(part.jacobian, _part(differences, block)).ok:
                 proof.notes.append(f"{estimate.name} is wrong at {place}: {comparison}")
             else:
@@ -174,12 +178,12 @@ def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str
     u, v = flat.directions()
     expected = np.concatenate([matrix @ v, u @ matrix])
     moved = np.concatenate([spread @ np.abs(v), np.abs(u) @ spread])
-    proof.tally(PRODUCTS).count(where, compare(products, expected, moved))
+    proof.tally(PRODUCTS).count(where, compare(found[PRODUCTS], expected, moved))
     return matrix
 
 
-def _entries(oracle: Callable[..., Estimate], flat: "_Flat", *args: jax.Array) -> np.ndarray:
-    return oracle(flat.primal, [flat.point(args), *args]).jacobian
+def _stepped(flat: "_Flat", *args: jax.Array) -> np.ndarray:
+    return complex_step(flat.primal, [flat.point(args), *args]).jacobian
 
 
 def _part(estimate: Estimate, block: tuple[slice, slice]) -> Estimate:
@@ -202,7 +206,7 @@ class _Flat:
         ]
         # each one object, so that another point of these shapes finds the program of the first
         self.primal = self._primal
-        self.compiled = jax.jit(self._closed_and_products, compiler_options=QUICK)
+        self.program = _quickly(self._program)
 
     def point(self, args: Sequence[jax.Array]) -> np.ndarray:
         """The differentiated arguments as one vector."""
@@ -220,25 +224,32 @@ class _Flat:
         columns = [J if isinstance(J := self.rule.map(k, *args), tuple) else (J,) for k in self.rule.argnums]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    def _closed_and_products(self, *args: jax.Array) -> jax.Array:
-        """The closed form, then J v and uᵀ J with the products that the rule has, all as one vector."""
+    def _program(self, *args: jax.Array) -> jax.Array:
+        """The closed form, what AD makes of the primal, J v and uᵀ J with the products that the rule has: one vector.
+
+        One program, since compiling is most of what a proof costs.
+        """
         maps = self.maps(*args)
         u, v = map(jnp.asarray, self.directions())
         vs = [v[columns].reshape(args[k].shape) for k, columns in zip(self.rule.argnums, self.inputs, strict=True)]
         us = [u[rows].reshape(row[0].out_shape) for rows, row in zip(self.outputs, maps, strict=True)]
         matrix = jnp.concatenate([jnp.concatenate([J.matrix() for J in row], axis=1) for row in maps])
+        point = jnp.concatenate([jnp.ravel(args[k]) for k in self.rule.argnums])
+        automatic = [jacobian(self.primal)(point, *args) for jacobian in AUTOMATIC.values()]
         forward = [_summed([J.mv(v) for J, v in zip(row, vs, strict=True)]) for row in maps]
         if len(us) == 1:
             value = self.rule.f(*args)
             backward = [self.rule.vjp(k, us[0], value, *args) for k in self.rule.argnums]
         else:
             backward = [_summed([J.vm(u) for J, u in zip(row, us, strict=True)]) for row in zip(*maps, strict=True)]
-        return _raveled([matrix, *forward, *backward])
+        return _raveled([matrix, *automatic, *forward, *backward])
 
-    def split(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The matrix and the products."""
-        n_out, n_in = self.outputs[-1].stop, self.inputs[-1].stop
-        return found[: n_out * n_in].reshape(n_out, n_in), found[n_out * n_in :]
+    def split(self, found: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of what the program computes."""
+        shape = self.outputs[-1].stop, self.inputs[-1].stop
+        *matrices, products = np.split(np.asarray(found), math.prod(shape) * np.arange(1, 2 + len(AUTOMATIC)))
+        parts = {name: part.reshape(shape) for name, part in zip((CLOSED, *AUTOMATIC), matrices, strict=True)}
+        return parts | {PRODUCTS: products}
 
     def hidden(self, maps: Sequence[LinearMap], matrix: np.ndarray) -> list[str]:
         """Structure that dense maps do not show."""
@@ -252,6 +263,10 @@ class _Flat:
         """A cotangent and a tangent, with entries of both signs and different sizes."""
         u, v = (np.cos(1 + np.arange(side[-1].stop)) for side in (self.outputs, self.inputs))
         return u, v
+
+
+def _quickly(f: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(f, compiler_options=QUICK)
 
 
 def _ranges(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
@@ -273,8 +288,8 @@ def _in_tails(proof: Proof, rule: Rule) -> None:
     x, *rest = rule.sample(0)
     anywhere = rule.parameters[0].kind in (None, "wide")
     points = np.array([x for x in EDGES if x not in rule.kinks_at]) if anywhere else np.ravel(x)
-    stated = np.asarray(rule.derivative(jnp.asarray(points), *rest), np.float64)
-    automatic = np.asarray(jax.vmap(lambda x: jax.grad(rule.f)(x, *rest))(jnp.asarray(points)), np.float64)
+    slopes = rule.derivative, jax.vmap(jax.grad(rule.f), (0, *(None for _ in rest)))
+    stated, automatic = (np.asarray(slope(points, *rest), np.float64) for slope in map(_quickly, slopes))
     tally = proof.tally("mpmath")
     for x, closed, ad in zip(points, stated, automatic, strict=True):
         true = exact.slope(lambda x: rule.f(x, *rest), float(x))
@@ -296,6 +311,6 @@ def _at_kinks(proof: Proof, rule: Rule) -> None:
         nearest = np.clip(value, min(map(operator.sub, slopes, errors)), max(map(operator.add, slopes, errors)))
         comparison = compare(value, nearest, entrywise=1e-6, normwise=1e-6)
         proof.tally("one-sided differences").count(f"x = {x:g}", comparison)
-        ad = float(jax.grad(rule.f)(jnp.asarray(x), *rest))
+        ad = float(_quickly(jax.grad(rule.f))(jnp.asarray(x), *rest))
         left, right = (f"{s:.3g}" if e < 1 else "∞" for s, e in zip(slopes, errors, strict=True))
         proof.notes.append(f"at the kink x = {x:g}, slopes {left} and {right}: {value:g} here, {ad:g} in JAX")
