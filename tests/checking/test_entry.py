@@ -264,3 +264,12 @@ def test_the_global_configuration_is_untouched():
     before = jax.config.jax_enable_x64, jax.config.jax_numpy_dtype_promotion
     jmc.check(loss, *LOSS, **RIGHT["loss"][2])
     assert (jax.config.jax_enable_x64, jax.config.jax_numpy_dtype_promotion) == before
+
+
+def test_a_notebook_shows_where_the_errors_are():
+    A = normal(3, 5)
+    report = jmc.check(lambda x: A @ x, x, jacobian=lambda x: A * (np.arange(5) != 2))
+    page = report._repr_html_()
+    assert page.count("<rect") == 15
+    assert page.count('fill="#fff"') == 12
+    assert "WRONG" in page

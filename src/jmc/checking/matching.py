@@ -22,8 +22,8 @@ from jmc.checking.walks import Walk, Walker
 NICE = (1.0, 2.0, 0.5, -1.0)
 _DONE = {1.0: "is dropped", 2.0: "has the wrong sign", 0.5: "is halved", -1.0: "is doubled"}
 _SAID = {
-    "missing_factor": "if the factor {} is left out",
-    "extra_factor": "if the factor {} is there twice",
+    "missing_factor": "if {} is left out",
+    "extra_factor": "if {} is there twice",
     "transposed_operand": "if {} is transposed",
     "wrong_point": "if {} is taken at the value instead of at the argument",
 }
@@ -133,7 +133,7 @@ class Matcher:
         if mutant.kind == PATH:
             done = _DONE.get(s, f"is multiplied by {1 - s:.4g}")
             return "missing_term" if s == 1 else "wrong_term", f"if {mutant.what} {done}{place}"
-        return mutant.kind, _SAID[mutant.kind].format(mutant.what) + place
+        return mutant.kind, _SAID[mutant.kind].format(_factor(mutant.what)) + place
 
     def _matched(self, base: Base) -> Finding | None:
         e = left(list(zip(self.claims, base.found, strict=True)))
@@ -286,6 +286,11 @@ class Matcher:
             yield self.case.finding(
                 kind, both, LEFT / 10, mutant.line, mutant.operation, next((x for x in kinds if x != kind), "")
             )
+
+
+def _factor(what: str) -> str:
+    """An argument as a factor."""
+    return f"the factor {what}" if what.startswith("`") else what
 
 
 def _fitting(v: np.ndarray, t: np.ndarray) -> np.ndarray | None:

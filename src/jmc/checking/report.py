@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from jmc.checking import heatmap
 from jmc.checking.hypotheses import Finding
 
 
@@ -31,7 +32,7 @@ class Worst:
 
 @dataclass
 class Report:
-    """The outcome of :func:`jmc.check` for a hand-derived rule; ``str()`` reads well.
+    """The outcome of :func:`jmc.check` for a hand-derived rule; ``str()`` reads well, and a notebook shows a heat map.
 
     Attributes:
         name, mode: of the function, and what was claimed: grad, jacobian, hessian, vjp or jvp.
@@ -56,6 +57,7 @@ class Report:
     points: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    errors_of: Callable[[], list[Any]] = field(default=list, repr=False)
     power_of: Callable[[], dict[str, Any]] = field(
         default=lambda: {"mutants": 0, "caught": 0, "missed": []}, repr=False
     )
@@ -98,6 +100,9 @@ class Report:
             "power": self.power,
         }
 
+    def _repr_html_(self) -> str:
+        return heatmap.page(str(self), self.errors_of())
+
     def __str__(self) -> str:
         points = ", ".join(dict.fromkeys(self.points)) or "none"
         lines = [
@@ -106,13 +111,16 @@ class Report:
         ]
         if self.worst is not None and not self.ok:
             lines.append(f"  {self.worst}")
-        names = list(dict.fromkeys(finding.name for finding in self.findings))
-        for name in names:
-            own = [finding for finding in self.findings if finding.name == name]
-            for k, finding in enumerate(own[:3]):
-                lines.append(f"  {'likely' if k == 0 else 'or'}: {finding.kind}: {finding.message}")
-                if k == 0 and (code := _code(finding.line)):
-                    lines.append(f"      {finding.line}: {code}")
+        for name in dict.fromkeys(finding.name for finding in self.findings):
+            kinds: dict[str, list[Finding]] = {}  # those that one explanation may be called
+            for finding in self.findings:
+                if finding.name == name:
+                    kinds.setdefault(finding.message, []).append(finding)
+            for k, (message, found) in enumerate(list(kinds.items())[:3]):
+                called = " or ".join(finding.kind for finding in found)
+                lines.append(f"  {'likely' if k == 0 else 'or'}: {called}: {message}")
+                if k == 0 and (code := _code(found[0].line)):
+                    lines.append(f"      {found[0].line}: {code}")
         if self.verdict == "equal" and self.power["mutants"]:
             power = self.power
             lines.append(f"  would have caught {power['caught']} of {power['mutants']} mistakes in it")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jmc.checking import heatmap
 from jmc.checking.arbiter import Arbiter
 from jmc.checking.diagnosis import CONVENTIONS, Diagnosis
 from jmc.checking.hypotheses import Finding
@@ -31,6 +32,7 @@ def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
         return report
     diagnosis = Diagnosis(problem, observer)
     report.power_of = lambda: diagnosis.power(seen)
+    report.errors_of = lambda: _errors(problem, observer, seen[0])
     count = len(seen[0].off)
     found = list(lawless(observer, seen))
     kinks: dict[int, list[Finding]] = {}
@@ -53,6 +55,23 @@ def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     report.findings = found + complaints
     report.verdict = _verdict(report.findings)
     return report
+
+
+def _errors(problem: Problem, observer: Observer, o: Observation) -> list[tuple[str, np.ndarray, float]]:
+    """Tables of errors, with the largest true entry of each: of a Jacobian, or of derivatives that are tables."""
+    if problem.mode in ("jacobian", "hessian") and len(o.us) == 1 and o.us[0].size <= heatmap.MOST:
+        basis = np.eye(o.us[0].size).reshape(-1, *o.us[0].shape)
+        claimed = [observer.ask(o, [e]) for e in basis]
+        true = [observer.reference.pulled(o.leaves, [e]) for e in basis]
+        rows = [([c[k] for c in claimed if c is not None], [t[k] for t in true]) for k in range(len(problem.moving))]
+        pairs = [(np.array([np.ravel(x) for x in c]), np.array([np.ravel(x) for x in t])) for c, t in rows]
+    else:
+        pairs = [(c, t) for c, t in zip(o.claimed, o.truth.cotangents, strict=True)]
+    return [
+        (f"∂{problem.name}/∂{problem.named(k)[0]} ({o.point.kind} point)", c - t, float(np.max(np.abs(t), initial=0)))
+        for k, (c, t) in enumerate(pairs)
+        if c is not None and t.ndim == 2 and c.shape == t.shape
+    ]
 
 
 def _verdict(findings: Sequence[Finding]) -> str:
@@ -126,7 +145,8 @@ def _largest(c: Any, t: np.ndarray, off: np.ndarray) -> tuple[Any, float, float]
 def _worst(problem: Problem, seen: Sequence[Observation]) -> Worst | None:
     """The entry with the largest error relative to its array, of all observations."""
     best, found = -1.0, None
-    for o in seen:
+    clean = [o for o in seen if o.point.kind in CLEAN and o.wrong]
+    for o in clean or seen:
         for k, (c, t, off) in enumerate(zip(o.claimed, o.truth.cotangents, o.off, strict=False)):
             if c is None or not np.any(off):
                 continue
