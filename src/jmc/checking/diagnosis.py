@@ -1,6 +1,7 @@
 """From observations to findings: for each argument whose derivative is off, the mistakes that explain it, ranked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jmc.checking.observe import CLEAN, Observation, Observer
 from jmc.checking.oracles import double_precision
 from jmc.checking.problem import Problem, replaced
 from jmc.checking.region import region
-from jmc.checking.walks import Walk, Walker
+from jmc.checking.walks import Walk, Walker, common
 
 CONVENTIONS = ("kink_convention", "symmetric_argument", "log_parameter", "conjugate")
 KINDS = (
@@ -73,8 +74,8 @@ class Diagnosis:
 
     def __init__(self, problem: Problem, observer: Observer):
         self.problem, self.observer = problem, observer
-        self._mutants: dict[Any, Walker | None] = {}
-        self._walks: dict[int, Walk | None] = {}
+        self._walkers: dict[Any, Walker | None] = {}
+        self._walks: dict[int, Walk] = {}
 
     def findings(self, wrong: dict[int, list[Observation]]) -> list[Finding]:
         """The findings of each leaf, from the observations at which it is off; the simplest first."""
@@ -95,46 +96,49 @@ class Diagnosis:
         return Case(k, leaf, where.name, where.argnum, seen, self.problem.mode, names)
 
     def _of(self, case: Case) -> list[Finding]:
-        named = list(conventions(case)) + list(direct(case))
-        if any(finding.kind in ("zero", "sign", "mean_vs_sum", "cotangent_ignored") for finding in named):
+        if named := [*conventions(case), *direct(case)]:
             return _ordered([(1, finding) for finding in named])
-        ranked = [(1, finding) for finding in named]
-        walks = [self.walk(o) for o in case.seen]
-        mutants = self._of_shapes(case.seen[0])
-        if not walks or mutants is None or any(walk is None for walk in walks):
-            return _ordered(ranked)
-        known = [walk for walk in walks if walk is not None]
+        walkers = [walker for o in case.seen if (walker := self._of_shapes(o)) is not None]
+        if len(walkers) < len(case.seen):
+            return []
+        # at other sizes the program may have other steps; what cannot be laid side by side is left out
+        alike = [
+            k
+            for k, w in enumerate(walkers)
+            if (len(w.nodes), len(w.repeated)) == (len(walkers[0].nodes), len(walkers[0].repeated))
+        ]
+        case = replace(case, seen=[case.seen[k] for k in alike])
+        walkers = [walkers[k] for k in alike]
+        walks = [self.walk(o, walker) for o, walker in zip(case.seen, walkers, strict=True)]
         same = all(c.shape == t.shape for c, t in case.pairs)
-        if ranked:
-            return _ordered(ranked)
         diagonals = [self._diagonal(case, o) for o in case.seen]
-        ranked += Matcher(case, self.observer, mutants, known, diagonals).findings()
-        where = list(region(case, self.observer, known, mutants.nodes)) if same else []
+        ranked = list(Matcher(case, self.observer, walkers, walks, diagonals).findings())
+        where = list(region(case, self.observer, walks, walkers[0].nodes)) if same else []
         single = {finding.kind for cost, finding in ranked if cost <= 1}
         # a path that is missing somewhere alone is a case forgotten; other single mistakes say more than where
         rank = 0 if single <= {"missing_term", "wrong_term"} else 3
         return _ordered([(rank, finding) for finding in where] + ranked)
 
-    def walk(self, o: Observation) -> Walk | None:
-        """The walk back at one observation; None where the function cannot be walked, or is too large."""
+    def walk(self, o: Observation, walker: Walker) -> Walk:
+        """The walk back at one observation."""
         if id(o) not in self._walks:
-            mutants = self._of_shapes(o)
             with double_precision():
-                self._walks[id(o)] = None if mutants is None else mutants.at(o.leaves, o.us)
+                self._walks[id(o)] = walker.at(o.leaves, o.us)
         return self._walks[id(o)]
 
     def _of_shapes(self, o: Observation) -> Walker | None:
+        """The walker of these sizes; None where the function cannot be walked, or is too large."""
         key = tuple(x.shape for x in o.leaves)
-        if key not in self._mutants:
+        if key not in self._walkers:
             names = [leaf.name for leaf in self.problem.leaves]
             try:
                 with double_precision():
                     made = Walker(self.problem.f, o.leaves, self.problem.moving, names)
                 largest = max((np.size(o.leaves[k]) for k in self.problem.moving), default=0)
-                self._mutants[key] = made if 8 * len(made.found) * largest <= _LARGEST else None
+                self._walkers[key] = made if 8 * len(made.found) * largest <= _LARGEST else None
             except (NotImplementedError, TypeError, ValueError):  # an operation that the engine refuses
-                self._mutants[key] = None
-        return self._mutants[key]
+                self._walkers[key] = None
+        return self._walkers[key]
 
     def _diagonal(self, case: Case, o: Observation) -> np.ndarray | None:
         """The diagonal of the Jacobian of the one output of the leaf's shape."""
@@ -147,23 +151,19 @@ class Diagnosis:
 
     def power(self, seen: Sequence[Observation]) -> dict[str, Any]:
         """Which mutants of the true derivative these observations would have shown to be wrong."""
-        clean = [o for o in seen if o.point.kind in CLEAN]
-        made = self._of_shapes(clean[0]) if clean else None
-        walks = [walk for o in clean if (walk := self.walk(o)) is not None] if made is not None else []
-        if made is None or not walks:
+        pairs = [(o, w) for o in seen if o.point.kind in CLEAN and (w := self._of_shapes(o)) is not None]
+        if not pairs:
             return {"mutants": 0, "caught": 0, "missed": []}
-        caught = [False] * len(made.found)
-        for walk in walks:
+        mutants, places = common([walker for _, walker in pairs])
+        caught = np.zeros(len(mutants), bool)
+        for (o, walker), at in zip(pairs, places, strict=True):
+            walk = self.walk(o, walker)
             for rows, t in zip(walk.added, walk.cotangents, strict=True):
-                size = float(np.max(np.abs(t), initial=0)) or 1.0
-                for m, row in enumerate(rows[: len(caught)]):
-                    caught[m] |= bool(np.max(np.abs(row), initial=0) > 1e-5 * size)
-        missed = [
-            f"{mutant.kind}: {mutant.what} ({mutant.line})"
-            for mutant, c in zip(made.found, caught, strict=True)
-            if not c
-        ]
-        return {"mutants": len(caught), "caught": sum(caught), "missed": missed}
+                if t.size and mutants:
+                    largest = np.max(np.abs(rows[at]).reshape(len(at), -1), axis=1)
+                    caught |= largest > 1e-5 * (float(np.max(np.abs(t))) or 1.0)
+        missed = [f"{m.kind}: {m.what} ({m.line})" for m, seen_ in zip(mutants, caught, strict=True) if not seen_]
+        return {"mutants": len(mutants), "caught": int(np.sum(caught)), "missed": missed}
 
 
 def _ordered(ranked: Sequence[tuple[int, Finding]]) -> list[Finding]:

@@ -17,7 +17,7 @@ from jmc.checking.mutants import PATH, Mutant
 from jmc.checking.observe import Observer
 from jmc.checking.oracles import double_precision
 from jmc.checking.sums import summed
-from jmc.checking.walks import Walk, Walker
+from jmc.checking.walks import Walk, Walker, common
 
 NICE = (1.0, 2.0, 0.5, -1.0)
 _DONE = {1.0: "is dropped", 2.0: "has the wrong sign", 0.5: "is halved", -1.0: "is doubled"}
@@ -28,7 +28,7 @@ _SAID = {
     "wrong_point": "if {} is taken at the value instead of at the argument",
 }
 _PAIRS = 40
-_ROWS = 256
+_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +49,14 @@ class Matcher:
         self,
         case: Case,
         observer: Observer,
-        mutants: Walker,
+        walkers: Sequence[Walker],
         walks: Sequence[Walk],
         diagonals: Sequence[np.ndarray | None],
     ):
-        self.case, self.observer, self.walks = case, observer, walks
-        self.made = mutants
-        self.rows = [np.asarray(walk.added[case.index]) for walk in walks]
+        self.case, self.observer, self.walkers, self.walks = case, observer, walkers, walks
+        self.made = walkers[0]
+        self.found, self.places = common(walkers)
+        self.rows = [np.asarray(w.added[case.index])[at] for w, at in zip(walks, self.places, strict=True)]
         self.what = f"∂/∂{case.name}"
         self.claims = [c for c, _ in case.pairs]
         self.truths = [t for _, t in case.pairs]
@@ -97,13 +98,13 @@ class Matcher:
         if all(d is not None for d in diagonal):
             text = "with the diagonal of the Jacobian alone: what an output does to the other entries is left out"
             yield Base("diagonal_only", text, [d for d in diagonal if d is not None])
-        for m, mutant in enumerate(self.made.found):
+        for m, mutant in enumerate(self.found):
             if any(np.any(rows[m]) for rows in self.rows):
                 for s in self._coefficients(m, mutant):
                     found = [t + s * rows[m] for t, rows in zip(self.truths, self.rows, strict=True)]
                     yield Base(*self._said(mutant, s), found, mutant.line, mutant.operation)
         for (kind, text, found), _ in elsewhere(self.case, self.observer):
-            used = next((m for m in self.made.found if m.what in text and m.what.startswith("`")), None)
+            used = next((m for m in self.found if m.what in text and m.what.startswith("`")), None)
             yield Base(kind, text, found, used.line if used else "", used.operation if used else "")
 
     def _axes(self) -> Iterator[Base]:
@@ -224,13 +225,13 @@ class Matcher:
         """Two mutants, or all of one kind at the same operation, in one walk."""
         choices = [
             (m, s)
-            for m, mutant in enumerate(self.made.found)
+            for m, mutant in enumerate(self.found)
             if any(np.any(rows[m]) for rows in self.rows)
             for s in ((1.0, 2.0) if mutant.kind == PATH else (1.0,))
         ]
         groups: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for m, s in choices:
-            mutant = self.made.found[m]
+            mutant = self.found[m]
             if mutant.kind != PATH:
                 groups.setdefault((mutant.kind, mutant.what), []).append((m, s))
                 groups.setdefault((mutant.kind, mutant.operation), []).append((m, s))
@@ -245,10 +246,13 @@ class Matcher:
         """The formula at other arguments, and a mutant besides."""
         for (kind, text, _), moved in elsewhere(self.case, self.observer):
             with double_precision():
-                walks = [self.made.at(leaves, o.us) for leaves, o in zip(moved, self.case.seen, strict=True)]
-            for m, mutant in enumerate(self.made.found):
+                walks = [w.at(at, o.us) for w, at, o in zip(self.walkers, moved, self.case.seen, strict=True)]
+            for m, mutant in enumerate(self.found):
                 for s in (1.0, 2.0) if mutant.kind == PATH else (1.0,):
-                    made = [w.cotangents[self.case.index] + s * w.added[self.case.index][m] for w in walks]
+                    made = [
+                        walk.cotangents[self.case.index] + s * walk.added[self.case.index][at[m]]
+                        for walk, at in zip(walks, self.places, strict=True)
+                    ]
                     e = left(list(zip(self.claims, made, strict=True)))
                     if e < LEFT:
                         other, said = self._said(mutant, s)
@@ -262,27 +266,29 @@ class Matcher:
     ) -> Iterator[Finding]:
         """Which of these sets of mutants, each with its weight, reproduces the claim."""
         open_ = list(range(len(sets)))
-        for o, at, claim in zip(self.case.seen, leaves, self.claims, strict=True):
+        for walker, places, o, at, claim in zip(
+            self.walkers, self.places, self.case.seen, leaves, self.claims, strict=True
+        ):
             fit = []
             for start in range(0, len(open_), _ROWS):
                 some = open_[start : start + _ROWS]
-                weights = np.zeros((_ROWS, len(self.made.found)))
+                weights = np.zeros((_ROWS, len(walker.found)))
                 for row, n in enumerate(some):
                     for m, s in sets[n]:
-                        weights[row, m] = s
+                        weights[row, places[m]] = s
                 with double_precision():
-                    found = self.made.combined(at, o.us, weights)[self.case.index]
+                    found = walker.combined(at, o.us, weights)[self.case.index]
                 fit += [n for row, n in enumerate(some) if left([(claim, found[row])]) < LEFT]
             open_ = fit
             if not open_:
                 return
         chosen = sets[min(open_, key=lambda n: len(sets[n]))]
-        said = list(dict.fromkeys(self._said(self.made.found[m], s) for m, s in chosen))
+        said = list(dict.fromkeys(self._said(self.found[m], s) for m, s in chosen))
         both = f"{self.what} is the true derivative {text}{', and '.join(text for _, text in said)}"
         kinds = list(dict.fromkeys(kind for kind, _ in said))
         for kind in kinds:
-            m, _ = chosen[next(i for i, (n, s) in enumerate(chosen) if self._said(self.made.found[n], s)[0] == kind)]
-            mutant = self.made.found[m]
+            m, _ = chosen[next(i for i, (n, s) in enumerate(chosen) if self._said(self.found[n], s)[0] == kind)]
+            mutant = self.found[m]
             yield self.case.finding(
                 kind, both, LEFT / 10, mutant.line, mutant.operation, next((x for x in kinds if x != kind), "")
             )

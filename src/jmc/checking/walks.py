@@ -166,6 +166,20 @@ class Walker:
         return arrived, rows
 
 
+def common(walkers: Sequence[Walker]) -> tuple[list[Mutant], list[list[int]]]:
+    """The mutants that all have (at other sizes there are others), and where each has them."""
+    numbered = []
+    for walker in walkers:
+        seen: dict[Mutant, int] = {}
+        at: dict[tuple[Mutant, int], int] = {}
+        for k, mutant in enumerate(walker.found):
+            seen[mutant] = seen.get(mutant, -1) + 1
+            at[mutant, seen[mutant]] = k
+        numbered.append(at)
+    keys = [key for key in numbered[0] if all(key in at for at in numbered)]
+    return [mutant for mutant, _ in keys], [[at[key] for key in keys] for at in numbered]
+
+
 def _seeded(ends: Sequence[Node], us: Any) -> dict[Node, Any]:
     arrived: dict[Node, Any] = {}
     for end, u in zip(ends, us, strict=True):
