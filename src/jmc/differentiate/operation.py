@@ -70,6 +70,7 @@ class Operation(NamedTuple):
     in_shapes: Sequence[tuple[int, ...]]
     out_shapes: Sequence[tuple[int, ...]]
     dtype: Any
+    result: Value | None = None
 
     def scaled(self, k: int, labels: Sequence[Label], coefficient: Any = 1, factors: tuple[Factor, ...] = ()) -> Term:
         """The element-wise Jacobian with respect to operand k, a diagonal of ``factors`` on ``labels``."""
@@ -89,8 +90,8 @@ class Operation(NamedTuple):
         return weight(self.values[i], labels)
 
 
-def operation(eqn: Any, values: Sequence[Value]) -> Operation:
-    """The equation ``eqn`` at these values of its operands."""
+def operation(eqn: Any, values: Sequence[Value], result: Value | None = None) -> Operation:
+    """The equation ``eqn`` at these values of its operands; ``result`` is its first result, if that is known."""
     return Operation(
         eqn.primitive,
         functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
@@ -99,6 +100,7 @@ def operation(eqn: Any, values: Sequence[Value]) -> Operation:
         [atom.aval.shape for atom in eqn.invars],
         [var.aval.shape for var in eqn.outvars],
         eqn.outvars[0].aval.dtype,
+        result,
     )
 
 

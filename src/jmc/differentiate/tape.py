@@ -129,7 +129,7 @@ class Tape:
         if not (several or rule or real_linear) or (by_slope and not (_holomorphic(eqn) and _known(operands))):
             return None
         outs = _results(eqn, operands)
-        op = operation(eqn, [_value(node) for node in operands])
+        op = operation(eqn, [_value(node) for node in operands], outs[0].value)
         if real_linear:
             self.step(operands, [_active(outs[0])], opaque=Pointwise(op.bind, op.dtype))
             return outs
