@@ -10,6 +10,9 @@ def test_axes_of_values_have_the_names_of_the_arguments():
     assert value_axes(rules["affine"]) == [("*n", "*m")]
     assert value_axes(rules["K-60"]) == [("n", "n")]
     assert value_axes(rules["K-61"]) == [()]
+    assert value_axes(rules["avg_pool"]) == [("N", "c", "*m")]  # as its annotation has it
+    assert value_axes(rules["L-conv2d"]) == [("n", "o", "h−i+1", "w−j+1")]
+    assert value_axes(rules["softmax, second derivative"]) == [("*n", "k", "*n", "k")]
 
 
 def test_axes_that_are_sums_products_and_numbers(own_rules):

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 import jmc
 from jmc.catalogue.rule import elementwise, entry
 from jmc.checking.hidden import hidden
+from jmc.checking.proof import check
 from jmc.linear import build
 
 RNG = np.random.default_rng(0)
@@ -90,7 +91,7 @@ def test_a_kink_lies_between_the_slopes_on_its_sides(own_rules):
 
 def test_only_rules_are_checked():
     with pytest.raises(TypeError, match=r"`rule` must be a rule of jmc\.rules, but got builtin_function_or_method"):
-        jmc.check(len)
+        check(len)
 
 
 def dense(entries, out_rank):

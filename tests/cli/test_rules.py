@@ -39,7 +39,7 @@ def test_a_page_has_all_that_is_known_of_a_rule(capsys):
     assert "∂f/∂X: (n, n), numerator layout n × n" in out
 
 
-@pytest.mark.parametrize("name", ["K-60", "K-59", "neuron", "softmax"])
+@pytest.mark.parametrize("name", ["K-60", "K-59", "P-4.2.5", "neuron", "softmax", "K-76"])
 @pytest.mark.parametrize("layout", ["numerator", "denominator"])
 def test_the_snippet_of_a_page_runs(capsys, name, layout):
     _, out, _ = run(capsys, name, "--layout", layout)

@@ -169,6 +169,7 @@ entry(
         "k": lambda q, k, v: _by_key(q, k, v, _causal(q, k, causal=True)),
         "v": lambda q, k, v: _by_value(q, k, v, _causal(q, k, causal=True)),
     },
+    source=VASWANI,
     conditions="query i reads the keys j ≤ i",
     small={"d": 3, "e": 2},
 )
@@ -181,6 +182,7 @@ entry(
     lambda q, K, V: (
         einsum("ne->e,n", V) @ covariance(probabilities(K @ q / q.size**0.5), 1 / q.size**0.5) @ einsum("nd->n,d", K)
     ),
+    source=VASWANI,
 )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from jmc.catalogue.record import Rule
 
+MAKERS = ("entry", "rule", "elementwise", "Function", "LinearMap")  # with which rules are made
+
 
 def statement(rule: Rule) -> str:
     """The source of the rule: the primal and, next to it, its derivative. Empty where no file has it."""
@@ -34,6 +36,23 @@ def decorated(rule: Rule) -> str:
     return "\n\n".join(
         "\n".join(lines[_first(node) - 1 : node.end_lineno]) for node in sorted(wanted.values(), key=_first)
     )
+
+
+def imported(rule: Rule) -> dict[str, str]:
+    """What jmc's functions are that this code has from other files, in a line each."""
+    code = _parsed(decorated(rule))
+    own = inspect.unwrap(rule.f)
+    names = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    names -= {name for node in code.body for name in _names(node)}
+    found = {name: own.__globals__[name] for name in sorted(names & own.__globals__.keys())}
+    lines = {
+        name: (getattr(value, "about", "") or inspect.getdoc(value) or "").split("\n", 1)[0]
+        for name, value in found.items()
+        if callable(value)
+        and getattr(value, "__module__", "").startswith("jmc.")
+        and value.__module__ != own.__module__
+    }
+    return {name: line for name, line in lines.items() if line and name not in MAKERS}
 
 
 def place(rule: Rule) -> str:
@@ -74,7 +93,8 @@ def _names(node: Any) -> Iterator[str]:
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         yield node.name
     elif isinstance(node, ast.Assign):
-        yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        targets = (leaf for target in node.targets for leaf in ast.walk(target))
+        yield from (leaf.id for leaf in targets if isinstance(leaf, ast.Name))
 
 
 def _text(rule: Rule) -> str:

@@ -24,6 +24,7 @@ entry(
         "W": lambda x, W, b: einsum("i,j->i,ij", sech2(W @ x + b), x),
         "b": lambda x, W, b: diagonal(sech2(W @ x + b)),
     },
+    source="He et al., arXiv 1512.03385, eq. 1",
 )
 
 entry(
@@ -50,6 +51,7 @@ entry(
         "B": lambda x, W, B, A: einsum("r->m,mr", A @ x, sizes={"m": W.shape[0]}),
         "A": lambda x, W, B, A: einsum("mr,n->m,rn", B, x),
     },
+    source="Hu et al., arXiv 2106.09685, eq. 3",
 )
 
 
@@ -103,11 +105,12 @@ entry(
     "solution of z = tanh(Wz/2 + x)",
     {"x": "L-implicit"},
     "x: n, W: n n orthogonal",
-    _fixed_point,
+    lambda x, W: _fixed_point(x, W),
     {
         "x": lambda x, W: _implicit(x, W, lambda z, s: -diagonal(s)),
         "W": lambda x, W: _implicit(x, W, lambda z, s: -einsum("i,j->i,ij", s, z / 2)),
     },
+    source="the implicit function theorem, ∂z/∂x = −(∂F/∂z)⁻¹ ∂F/∂x for F(z, x) = z − tanh(Wz/2 + x) = 0",
     conditions="∂F/∂z is invertible",
     small={"n": 3},
 )

@@ -170,6 +170,7 @@ entry(
         "x": lambda x, k: einsum(f"j->i,(i+j:{x.size})", k, sizes={"i": x.size - k.size + 1}),
         "k": lambda x, k: einsum("ij->i,j", x[np.add.outer(np.arange(x.size - k.size + 1), np.arange(k.size))]),
     },
+    source="Dumoulin & Visin, arXiv 1603.07285, §4",
     decreasing=("n", "m"),
 )
 
@@ -179,6 +180,7 @@ entry(
     "X: n c h w, K: o c i j",
     lambda X, K: jnp.einsum("nchiwj,ocij->nohw", _windows(X, K.shape[2:], (1, 1), (0, 0), (1, 1)), K),
     {"X": lambda X, K: _by_input(X, K, 1, 0, 1), "K": lambda X, K: _by_kernel(X, K, 1, 0, 1)},
+    source="Dumoulin & Visin, arXiv 1603.07285, §4",
     small={"n": 2, "c": 3, "h": 4, "w": 5, "o": 3, "i": 2, "j": 3},
 )
 

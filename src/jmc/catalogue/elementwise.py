@@ -37,7 +37,7 @@ entry(
         "x": lambda w, x: diagonal(op.D(f(w), g(x))[1] * g.D(x)),
     },
     conditions="f_i depends on w_i alone, and g_i on x_i",
-    erratum="its reason, that 0 ○ 0 = 0 for any ○, fails for ⊘; for i ≠ j no operand of row i moves with w_j or x_j",
+    erratum="the reason given, 0 ○ 0 = 0 for any ○, fails for ⊘; for i ≠ j no operand of row i moves with w_j or x_j",
 )
 
 entry(

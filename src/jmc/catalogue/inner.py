@@ -22,6 +22,7 @@ class Function:
     f: Formula
     D: Formula
     D2: Any = None
+    about: str = ""
 
     def __call__(self, *args: jax.Array) -> jax.Array:
         return self.f(*args)
@@ -50,14 +51,14 @@ regular = Function(
     lambda x, A: jnp.sin(x * A) + (len(A) + 1) * jnp.eye(len(A), dtype=A.dtype),
     lambda x, A: A * jnp.cos(x * A),
     lambda x, A: -A * A * jnp.sin(x * A),
+    "sin(xA) + (n + 1) I: diagonally dominant, with a positive determinant, for every x and A: n n.",
 )
-"""sin(xA) + (n + 1) I: diagonally dominant, with a positive determinant, for every x and A: n n."""
 
 transformed = Function(
     lambda X, A, B: jnp.sin(A @ X @ B),
     lambda X, A, B: einsum("kl,ki,jl->kl,ij", jnp.cos(A @ X @ B), A, B),
+    about="X ↦ sin(AXB), of matrices.",
 )
-"""X ↦ sin(AXB), of matrices."""
 
 
 def _series(X: jax.Array, c: jax.Array) -> jax.Array:
@@ -67,8 +68,11 @@ def _series(X: jax.Array, c: jax.Array) -> jax.Array:
     return total
 
 
-series = Function(_series, lambda X, c: _series(X, c[1:] * jnp.arange(1, len(c), dtype=c.dtype)))
-"""g(X) = Σ_k c_k X^k, a matrix function; its ``D`` is the matrix function g′(X), not the derivative of g at X."""
+series = Function(
+    _series,
+    lambda X, c: _series(X, c[1:] * jnp.arange(1, len(c), dtype=c.dtype)),
+    about="g(X) = Σ_k c_k X^k, a matrix function; its ``D`` is the matrix function g′(X), not ∂g(X)/∂X.",
+)
 
 
 class Shapes(NamedTuple):

@@ -100,6 +100,7 @@ entry(
     lambda w, strength: strength * magnitude(w).sum(),
     lambda w, strength: strength * jnp.sign(w),
     second=flat,
+    source="Tibshirani (1996)",
     kinks="w = 0, where the derivative is 0",
     analytic=False,
 )
@@ -111,6 +112,7 @@ entry(
     lambda w, strength: strength * (w * w).sum() / 2,
     lambda w, strength: strength * w,
     second=lambda w, strength: strength * identity(w.shape, w.dtype),
+    source="Hoerl & Kennard (1970)",
 )
 
 entry(
@@ -120,5 +122,6 @@ entry(
     lambda w, strength: strength * _row_norm(w),
     lambda w, strength: strength * _direction(w)[0],
     second=lambda w, strength: strength * _norm_hessian(w),
+    source="Yuan & Lin (2006)",
     kinks="w = 0, where the derivative is 0",
 )

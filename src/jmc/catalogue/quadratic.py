@@ -196,7 +196,14 @@ def _of_power(X: jax.Array) -> LinearMap:
     return einsum("rki,rjl->kl,ij", powers, powers[::-1])
 
 
-entry("power of a matrix", "K-90 W-D-13", "X: n n", lambda X: power(X, N), _of_power, conditions="n = 4")
+entry(
+    "power of a matrix",
+    "K-90 W-D-13",
+    "X: n n",
+    lambda X: power(X, N),
+    _of_power,
+    conditions="any power, here the fourth",
+)
 entry(
     "bilinear form of a power",
     "K-91",
@@ -213,7 +220,7 @@ entry(
     lambda X, a, b: sum(
         power(X, r).T @ power(X, N) @ (outer(a, b) + outer(b, a)) @ power(X, N - 1 - r).T for r in range(N)
     ),
-    conditions="n = 4",
+    conditions="any power, here the fourth",
     erratum="the first term is printed without its transpose: it is (X^(n−1−r) abᵀ (Xⁿ)ᵀ X^r)ᵀ",
     printed=lambda X, a, b: sum(
         power(X, N - 1 - r) @ outer(a, b) @ power(X, N).T @ power(X, r)

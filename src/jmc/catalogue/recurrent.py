@@ -201,5 +201,6 @@ entry(
         "u": lambda h, u, n: build.diagonal(h - n),
         "n": lambda h, u, n: build.diagonal(1 - u),
     },
+    source="Cho et al., arXiv 1406.1078, its last step",
     conditions="u and n do not depend on h: the direct path",
 )

@@ -4,17 +4,17 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jmc.catalogue
 from jmc.catalogue.record import Rule
 
 SOURCES = {
-    "P": "Parr & Howard, The Matrix Calculus You Need For Deep Learning, arXiv 1802.01528, §{}",
-    "K": "Petersen & Pedersen, The Matrix Cookbook (2012), eq. {}",
-    "W": "Wikipedia, Matrix calculus, {}",
+    "P": "Parr & Howard, The Matrix Calculus You Need For Deep Learning, arXiv 1802.01528, §",
+    "K": "Petersen & Pedersen, The Matrix Cookbook (2012), eq. ",
+    "W": "Wikipedia, Matrix calculus, {}, row ",
     "G": "Giles (2008), An extended collection of matrix derivative results",
-    "L": "derivatives of the layers of deep learning, {}",
+    "L": "differentiated from its definition",
 }
 WIKIPEDIA = {
     "VV": "vector by vector",
@@ -121,12 +121,18 @@ def natural(identity: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", identity)]
 
 
-def cited(identity: str) -> str:
-    """The source that an id names."""
-    prefix, _, rest = identity.partition("-")
-    if prefix == "W":
-        table, _, number = rest.partition("-")
-        rest = f"{WIKIPEDIA.get(table, table)}, row {number}"
-    elif prefix == "P":
-        rest = ".".join(re.findall(r"\d+", rest)[: 3 if rest.startswith("4.5.") else 2 if rest.count(".") > 1 else 1])
-    return SOURCES.get(prefix, "{}").format(rest)
+def cited(identities: Iterable[str]) -> str:
+    """The sources that ids name, each once, and the places in them."""
+    found: dict[str, dict[str, None]] = {}
+    for identity in identities:
+        prefix, _, place = identity.partition("-")
+        source = SOURCES.get(prefix, "")
+        if prefix == "W":
+            table, _, place = place.partition("-")
+            source = source.format(WIKIPEDIA[table])
+        elif prefix == "P":
+            depth = 3 if place.startswith("4.5.") else 2 if place.count(".") > 1 else 1
+            place = ".".join(re.findall(r"\d+", place)[:depth])
+        found.setdefault(source, {})[place] = None
+    listed = (source + ", ".join(places) if source.endswith(("§", " ")) else source for source, places in found.items())
+    return "; ".join(filter(None, listed))

@@ -232,7 +232,7 @@ def entry(
         ids=whole,
         derivative=derivative,
         second=second,
-        source=source or "; ".join(filter(None, dict.fromkeys(map(cited, every)))),
+        source=source or cited(every),
         conditions=conditions,
         kinks=kinks,
         kinks_at=tuple(kinks_at),

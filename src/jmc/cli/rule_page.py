@@ -1,5 +1,6 @@
 """One rule on a page: what it takes, its code, where it comes from, and how to use it."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from jmc.cli.console import console
@@ -7,18 +8,20 @@ from jmc.cli.console import console
 if TYPE_CHECKING:
     from jmc.catalogue.record import Rule
 
-FACTS = ("ids", "arguments", "options", "value", "derivatives", "conditions", "kinks", "source", "erratum", "place")
+BESIDES = ("name", "key", "family", "layout", "code")  # what the page does not list among the facts
+SEPARATORS = {"derivatives": "\n", "with": "\n"}
 
 
 def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
     """What `show` shows."""
-    from jmc.catalogue.code import decorated, place
+    from jmc.catalogue.code import decorated, imported, place
     from jmc.catalogue.registry import rules
     from jmc.catalogue.shapes import shown, value_axes
 
     outs = value_axes(rule)
     return {
         "name": rule.name,
+        "key": _key(rule),
         "ids": rules.ids_of(rule),
         "family": rule.family,
         "arguments": [str(parameter) for parameter in rule.parameters],
@@ -30,9 +33,17 @@ def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
         "kinks": rule.kinks,
         "source": rule.source,
         "erratum": rule.erratum,
+        "with": [f"{name}: {line}" for name, line in imported(rule).items()],
         "code": decorated(rule),
         "place": place(rule),
     }
+
+
+def _key(rule: "Rule") -> str:
+    """By which the registry has it: a name like a function's, else an id."""
+    from jmc.catalogue.registry import rules
+
+    return rule.name if rules[rule.name] is rule and (rule.name.isidentifier() or not rule.ids) else rule.ids[0]
 
 
 def _derivatives(rule: "Rule", outs: list[tuple[str, ...]], layout: str) -> list[dict[str, str]]:
@@ -67,11 +78,11 @@ def show(rule: "Rule", layout: str = "numerator") -> None:
     page = as_dict(rule, layout)
     out = console()
     facts = Table.grid(padding=(0, 2))
-    for name in FACTS:
+    for name in (fact for fact in page if fact not in BESIDES):
         lines = page[name] if isinstance(page[name], list) else [page[name]]
         texts = [_derivative(line, layout) if isinstance(line, dict) else line for line in lines]
         if any(texts):
-            facts.add_row(name, ("\n" if name == "derivatives" else "; ").join(texts))
+            facts.add_row(name, SEPARATORS.get(name, "; ").join(texts))
     out.print(rule.name, style="bold", markup=False, highlight=False)
     out.print(facts, markup=False, highlight=False)
     out.print()
@@ -93,14 +104,13 @@ def _steps(rule: "Rule") -> str:
 
 
 def _snippet(page: dict[str, Any]) -> str:
-    key = (page["ids"] or [page["name"]])[0]
     structures = " · ".join(line["structure"] for line in page["derivatives"])
     first = page["derivatives"][0]
     method = "table" if first["shape"].count(",") - first["shape"].endswith(",)") <= 1 else "matrix"
-    printed = f"J.{method}({page['layout']!r})" if len(page["derivatives"]) == 1 else "jmc.dense(J)"
+    printed = f'J.{method}("{page["layout"]}")' if len(page["derivatives"]) == 1 else "jmc.dense(J)"
     return (
         "import jax, jmc\n\n"
-        f"rule = jmc.rules[{key!r}]\n"
+        f"rule = jmc.rules[{json.dumps(page['key'], ensure_ascii=False)}]\n"
         "args = rule.sample(jax.random.key(0))\n"
         f"J = rule.jacobian(*args)  # {structures}\n"
         f"print({printed})\n"
