@@ -1,7 +1,7 @@
 """Derivatives that someone gets who takes the right formula at other arguments, or along another axis."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -80,9 +80,9 @@ def _value_like(observer: Observer, o: Observation, j: int) -> Any:
     return next((out for out in observer.reference.values(o.leaves) if out.shape == o.leaves[j].shape), None)
 
 
-def along_other_axes(case: Case, observer: Observer) -> Iterator[Base]:
+def along_other_axes(case: Case, observer: Observer, places: Sequence[Any]) -> Iterator[Base]:
     """Terms of the Jacobian that sum over one axis, example by example along another, sum along that one instead."""
-    maps = [_jacobian(case, observer, o) for o in case.seen]
+    maps = [_jacobian(case, observer, o, leaves) for o, leaves in zip(case.seen, places, strict=True)]
     if any(J is None for J in maps):
         return
     known = [J for J in maps if J is not None]
@@ -93,10 +93,10 @@ def along_other_axes(case: Case, observer: Observer) -> Iterator[Base]:
     with double_precision():
         options: list[list[list[np.ndarray]]] = []
         for t in range(count):
-            variants = [list(_exchanged(J, J.terms[t], o.us[0])) for J, o in zip(known, case.seen, strict=True)]
+            variants = [list(exchanged(J, J.terms[t], o.us[0])) for J, o in zip(known, case.seen, strict=True)]
             if len({len(v) for v in variants}) == 1 and variants[0]:
                 options.append([[v[n] for v in variants] for n in range(len(variants[0]))])
-    truths = [t for _, t in case.pairs]
+    truths = [observer.reference.pulled(leaves, o.us)[case.index] for o, leaves in zip(case.seen, places, strict=True)]
     text = "if sums along one axis run along another"
     for chosen in options:
         for variant in chosen:
@@ -106,20 +106,20 @@ def along_other_axes(case: Case, observer: Observer) -> Iterator[Base]:
             yield "wrong_axis", text, [t + d + e for t, d, e in zip(truths, a, b, strict=True)]
 
 
-def _jacobian(case: Case, observer: Observer, o: Observation) -> LinearMap | None:
+def _jacobian(case: Case, observer: Observer, o: Observation, leaves: Any) -> LinearMap | None:
     x = o.leaves[case.leaf]
     if len(o.us) != 1 or o.us[0].shape != x.shape or x.ndim < 2 or x.size > _MOST_ENTRIES:
         return None
     try:
         with double_precision():
-            return engine.jacobian(lambda moved: observer.problem.f(replaced(o.leaves, [case.leaf], [moved]))[0])(
+            return engine.jacobian(lambda moved: observer.problem.f(replaced(leaves, [case.leaf], [moved]))[0])(
                 jnp.asarray(x)
             )
     except (NotImplementedError, TypeError, ValueError):
         return None
 
 
-def _exchanged(J: LinearMap, term: Term, u: np.ndarray) -> Iterator[np.ndarray]:
+def exchanged(J: LinearMap, term: Term, u: np.ndarray) -> Iterator[np.ndarray]:
     """What a term with its sum along another axis adds to uᵀ J, in every way to read its factors."""
     out, in_ = [axis.label for axis in term.out], [axis.label for axis in term.in_]
     if any(label is None for label in (*out, *in_)):

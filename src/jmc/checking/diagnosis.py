@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmc.checking.bases import Material
 from jmc.checking.hypotheses import Case, Finding, conventions, direct, exchanged
 from jmc.checking.matching import Matcher
 from jmc.checking.observe import CLEAN, Observation, Observer
@@ -65,6 +66,8 @@ _USUAL = (
     "wrong_point",
     "wrong_term",
 )
+# a factor too many and one too few are told apart by what is divided by, not by which is more usual
+_ALIKE = {"extra_factor": "missing_factor"}
 _LARGEST = 2**26  # bytes of the rows of all mutants at one argument
 _MOST_ENTRIES = 4096  # of a Jacobian whose diagonal is looked at
 
@@ -84,8 +87,14 @@ class Diagnosis:
         if len(cases) > 1 and len({id(o) for case in cases for o in case.seen}) == len(cases[0].seen):
             found += exchanged(cases)
         for case in cases:
-            if not any(finding.name == case.name for finding in found):
-                found += self._of(case)
+            if any(finding.name == case.name for finding in found):
+                continue
+            own = self._of(case)
+            if not own and (fewer := [o for o in case.seen if o.point.kind != "sizes"]):
+                own = self._of(
+                    replace(case, seen=fewer)
+                )  # what is made for these sizes may mean something else at others
+            found += own
         return found
 
     def case(self, k: int, seen: Sequence[Observation]) -> Case:
@@ -96,7 +105,10 @@ class Diagnosis:
         return Case(k, leaf, where.name, where.argnum, seen, self.problem.mode, names)
 
     def _of(self, case: Case) -> list[Finding]:
-        if named := [*conventions(case), *direct(case)]:
+        fitting = [o for o, (c, t) in zip(case.seen, case.pairs, strict=True) if c.shape == t.shape]
+        # a mistake that only square arguments allow has no shape at others; a wrong shape is looked at as it was given
+        case = replace(case, seen=fitting or [o for o in case.seen if o.point.kind != "sizes"] or case.seen)
+        if named := [*conventions(case, self._only_positive(case)), *direct(case)]:
             return _ordered([(1, finding) for finding in named])
         walkers = [walker for o in case.seen if (walker := self._of_shapes(o)) is not None]
         if len(walkers) < len(case.seen):
@@ -112,12 +124,22 @@ class Diagnosis:
         walks = [self.walk(o, walker) for o, walker in zip(case.seen, walkers, strict=True)]
         same = all(c.shape == t.shape for c, t in case.pairs)
         diagonals = [self._diagonal(case, o) for o in case.seen]
-        ranked = list(Matcher(case, self.observer, walkers, walks, diagonals).findings())
+        ranked = list(Matcher(Material(case, self.observer, walkers, walks, diagonals)).findings())
         where = list(region(case, self.observer, walks, walkers[0].nodes)) if same else []
         single = {finding.kind for cost, finding in ranked if cost <= 1}
-        # a path that is missing somewhere alone is a case forgotten; other single mistakes say more than where
-        rank = 0 if single <= {"missing_term", "wrong_term"} else 3
+        # a path or a slope that is missing on one side of a threshold of the argument itself is a case forgotten
+        forgotten = {"missing_term", "wrong_term"} | ({"missing_factor"} if any(not x.line for x in where) else set())
+        rank = 0 if single <= forgotten else 3
         return _ordered([(rank, finding) for finding in where] + ranked)
+
+    def _only_positive(self, case: Case) -> bool:
+        """Whether the function is finite for no negative values of the leaf."""
+        o = case.seen[0]
+        x = o.leaves[case.leaf]
+        if x.dtype.kind != "f" or not np.all(x > 0):
+            return False
+        outs = self.observer.reference.values(replaced(o.leaves, [case.leaf], [-x]))
+        return not all(np.all(np.isfinite(out)) for out in outs)
 
     def walk(self, o: Observation, walker: Walker) -> Walk:
         """The walk back at one observation."""
@@ -171,8 +193,9 @@ def _ordered(ranked: Sequence[tuple[int, Finding]]) -> list[Finding]:
 
     def key(item: tuple[int, Finding]) -> tuple[int, int, bool, bool]:
         cost, finding = item
-        usual = _USUAL.index(finding.kind) if finding.kind in _USUAL else -1
-        return cost, usual, not finding.line, "operand" in finding.message
+        usual = _USUAL.index(_ALIKE.get(finding.kind, finding.kind)) if finding.kind in {*_USUAL, *_ALIKE} else -1
+        # of two mistakes the one that was seen first is named first
+        return (cost, usual, not finding.line, "operand" in finding.message) if cost < 2 else (cost, 0, False, False)
 
     found: dict[str, Finding] = {}
     for _, finding in sorted(ranked, key=key):

@@ -99,7 +99,7 @@ def direct(case: Case) -> Iterator[Finding]:
     if same:
         yield from _multiples(case)
         yield from _ignoring(case)
-    e = explains(case, lambda o, t: _first([u for u in o.us if u.shape == t.shape]))
+    e = explains(case, lambda o, _: _first([u for u in o.us if u.shape == _claim(o, case.index).shape]))
     if e < LEFT and case.mode == "vjp":
         yield case.finding("pass_through", f"{what} is the cotangent itself, handed through without the derivative", e)
     e = explains(case, lambda _, t: t.T if t.ndim > 1 else None)
@@ -230,8 +230,8 @@ def exchanged(cases: Sequence[Case]) -> Iterator[Finding]:
             yield b.finding("swapped_arguments", text, e)
 
 
-def conventions(case: Case) -> Iterator[Finding]:
-    """Other conventions under which the claim is right."""
+def conventions(case: Case, positive: bool) -> Iterator[Finding]:
+    """Other conventions under which the claim is right; ``positive``: the function takes no negative argument."""
     what = f"∂/∂{case.name}"
 
     def symmetric(o: Observation) -> bool:
@@ -255,7 +255,7 @@ def conventions(case: Case) -> Iterator[Finding]:
     given = [o.leaves[case.leaf] for o in case.seen if o.point.kind == "given"] or [
         o.leaves[case.leaf] for o in case.seen
     ]
-    if all(x.dtype.kind == "f" and np.all(x > 0) for x in given):
+    if positive and all(x.dtype.kind == "f" and np.all(x > 0) for x in given):
         e = explains(case, lambda o, t: t * o.leaves[case.leaf])
         if e < LEFT:
             yield case.finding(

@@ -37,11 +37,13 @@ def lawless(observer: Observer, seen: Sequence[Observation]) -> Iterator[Finding
 def _broken(word: str, one: Any, other: Any, both: Any, none: Any, again: Any) -> tuple[str, str] | None:
     if not np.array_equal(one, again, equal_nan=True):
         return "unknown", "is not the same when the rule is asked again"
-    if not np.all(np.isfinite(none)):
-        return "unknown", f"is not finite for a {word} of zero"
-    if one.shape != other.shape or np.array_equal(one, other):
-        return None  # it is not used at all, which is another mistake
+    if one.shape != other.shape:
+        return None
+    if np.array_equal(one, other):
+        return ("cotangent_ignored", f"is the same for every {word}: it is not used") if np.any(one) else None
     size = max(float(np.max(np.abs(x), initial=0)) for x in (one, other, both)) or 1.0
     if float(np.max(np.abs(both - (one - 2 * other)), initial=0)) > _LINEAR * size:
         return "nonlinear_in_cotangent", f"is not linear in the {word}: u − 2v gives another answer than u less twice v"
+    if not np.all(np.isfinite(none)):
+        return "unknown", f"is not finite for a {word} of zero"
     return None

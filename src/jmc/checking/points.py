@@ -155,10 +155,14 @@ def _subsets(group: Sequence[Any]) -> Iterator[list[Any]]:
 def _accepts(
     f: Callable[..., Any], leaves: Sequence[Any], parts: Sequence[Sequence[tuple[int, int]]]
 ) -> list[tuple[int, ...]] | None:
-    taken = {n for x in leaves for n in x.shape}
-    fresh = [prime for prime in PRIMES if prime not in taken]
     shapes = [list(x.shape) for x in leaves]
-    for part, size in zip(parts, fresh, strict=False):
+    fixed = {
+        x.shape[d] for k, x in enumerate(leaves) for d in range(len(x.shape)) if not any((k, d) in p for p in parts)
+    }
+    open_ = [prime for prime in PRIMES if prime not in fixed]
+    for part in parts:
+        size = next(prime for prime in open_ if prime != leaves[part[0][0]].shape[part[0][1]])
+        open_.remove(size)
         for k, d in part:
             shapes[k][d] = size
     try:

@@ -16,7 +16,7 @@ def region(
 ) -> Iterator[Finding]:
     """Where alone the claim is off, if that can be said of a value on the way, or of a difference of two arguments."""
     off = [np.broadcast_to(o.off[case.index], t.shape) for o, (_, t) in zip(case.seen, case.pairs, strict=True)]
-    if not any(np.any(m) for m in off) or all(np.all(m) for m in off if m.size):
+    if not any(np.any(m) for m in off) or all(np.all(m) for m in off if m.size) or not _apart(case, off):
         return
     candidates: list[tuple[str, str, str, list[Any]]] = []
     for k, x in enumerate(case.seen[0].leaves):
@@ -53,6 +53,16 @@ def region(
     if often is not None and all(not np.any(mask & ~many) for mask, many in zip(off, often, strict=True)):
         sentence = f"∂/∂{case.name} is off only where an entry is used more than once: its uses are not summed"
         yield case.finding("missing_sum", sentence, 0.0)
+
+
+def _apart(case: Case, off: Sequence[np.ndarray]) -> bool:
+    """Whether entries are either right or clearly wrong, with nothing between: it is not a matter of how much."""
+    shares = [
+        np.abs(c - t) / np.maximum(np.abs(t), 1e-3 * np.max(np.abs(t), initial=0) + 1e-300) for c, t in case.pairs
+    ]
+    bad = np.concatenate([s[m] for s, m in zip(shares, off, strict=True)])
+    good = np.concatenate([s[~m] for s, m in zip(shares, off, strict=True)])
+    return bool(len(bad) and len(good) and np.min(bad) > 1e-3 and np.max(good) < 1e-9)
 
 
 def _side(v: np.ndarray, off: np.ndarray) -> str:

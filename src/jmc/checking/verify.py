@@ -1,6 +1,7 @@
 """The verdict on a hand-derived rule: kinks and tails told apart from mistakes, and mistakes explained."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,22 @@ def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
         kinks[k] = arbiter.settle(seen)
         report.notes += arbiter.notes
     wrong = {k: off for k in range(count) if (off := [o for o in seen if o.point.kind in CLEAN and np.any(o.off[k])])}
+    if not _ambiguous_sizes(given):
+        for k, off in list(wrong.items()):
+            if all(o.point.kind == "sizes" for o in off):
+                text = "is right at these sizes and not at others: some are written into the rule"
+                report.notes.append(f"∂/∂{problem.named(k)[0]} {text}")
+                for o in off:
+                    o.off[k][...] = False
+                    o.rough[k][...] = False
+                del wrong[k]
     report.worst = _worst(problem, seen)
     casts = {k: cast for k, off in wrong.items() if (cast := _cast(problem, k, off)) is not None}
-    found += [*casts.values(), *diagnosis.findings({k: off for k, off in wrong.items() if k not in casts})]
+    explained = diagnosis.findings({k: off for k, off in wrong.items() if k not in casts})
+    if problem.mode == "jvp" and len(wrong) < count:  # of the sum over the arguments, one term is wrong
+        terms = {f.name: replace(f, kind="wrong_term") for f in explained if f.kind in ("sign", "constant_factor")}
+        explained = [*terms.values(), *explained]
+    found += [*casts.values(), *explained]
     for k in range(count):
         name, argnum = problem.named(k)
         if k not in wrong:
@@ -61,10 +75,12 @@ def _errors(problem: Problem, observer: Observer, o: Observation) -> list[tuple[
     """Tables of errors, with the largest true entry of each: of a Jacobian, or of derivatives that are tables."""
     if problem.mode in ("jacobian", "hessian") and len(o.us) == 1 and o.us[0].size <= heatmap.MOST:
         basis = np.eye(o.us[0].size).reshape(-1, *o.us[0].shape)
-        claimed = [observer.ask(o, [e]) for e in basis]
+        claimed = [found for e in basis if (found := observer.ask(o, [e])) is not None]
         true = [observer.reference.pulled(o.leaves, [e]) for e in basis]
-        rows = [([c[k] for c in claimed if c is not None], [t[k] for t in true]) for k in range(len(problem.moving))]
-        pairs = [(np.array([np.ravel(x) for x in c]), np.array([np.ravel(x) for x in t])) for c, t in rows]
+        pairs = [
+            (_stacked([row[k] for row in claimed]), _stacked([row[k] for row in true]))
+            for k in range(len(problem.moving))
+        ]
     else:
         pairs = [(c, t) for c, t in zip(o.claimed, o.truth.cotangents, strict=True)]
     return [
@@ -72,6 +88,10 @@ def _errors(problem: Problem, observer: Observer, o: Observation) -> list[tuple[
         for k, (c, t) in enumerate(pairs)
         if c is not None and t.ndim == 2 and c.shape == t.shape
     ]
+
+
+def _stacked(rows: Sequence[np.ndarray | None]) -> np.ndarray:
+    return np.array([np.ravel(row) for row in rows if row is not None])
 
 
 def _verdict(findings: Sequence[Finding]) -> str:
@@ -158,6 +178,15 @@ def _worst(problem: Problem, seen: Sequence[Observation]) -> Worst | None:
             if not share <= best:
                 best, found = share, Worst(name, o.point.kind, tuple(int(i) for i in index), said, true)
     return found
+
+
+def _ambiguous_sizes(given: Sequence[Any]) -> bool:
+    """Whether an array has two axes of one size, or one of size 1, so that the given sizes hide mistakes."""
+    for x in given:
+        sizes = list(x.shape)
+        if len(set(sizes)) < len(sizes) or 1 in sizes:
+            return True
+    return False
 
 
 def degenerate(problem: Problem, given: Sequence[Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from jmc.checking.problem import replaced
 from jmc.differentiate.node import Node, Step
 from jmc.differentiate.operation import value
 from jmc.differentiate.tape import Tape
-from jmc.linear.term import Term, labels_on
+from jmc.linear.term import Term, labels_on, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +66,8 @@ class Walker:
         return [np.asarray(array) for array in self._combined(list(leaves), list(us), weights)]
 
     def _with(self, leaves: Any, us: Any, weights: Any) -> list[Any]:
-        tape, inputs, ends, mutated = self._taped(leaves)
-        arrived = _seeded(ends, us)
+        tape, inputs, ends, mutated = self.taped(leaves)
+        arrived = seeded(ends, us)
         first = len(self.found)
         for step, some in zip(reversed(tape.steps), reversed(mutated), strict=True):
             first -= len(some)
@@ -85,7 +85,7 @@ class Walker:
                     arrived[node] = arrived[node] + u if node in arrived else u
         return [arrived.get(node, jnp.zeros_like(leaves[k])) for node, k in zip(inputs, self.moving, strict=True)]
 
-    def _taped(self, leaves: Any) -> tuple[Tape, list[Node], list[Node], list[Any]]:
+    def taped(self, leaves: Any) -> tuple[Tape, list[Node], list[Node], list[Any]]:
         moved = [leaves[k] for k in self.moving]
         closed = jax.make_jaxpr(lambda *moved: self.f(replaced(leaves, self.moving, moved)))(*moved)
         tape = Tape()
@@ -96,7 +96,7 @@ class Walker:
         return tape, inputs, ends, [list(changes(step, origin, turned)) for step in tape.steps]
 
     def _walk(self, leaves: Any, us: Any) -> tuple[list[Any], ...]:
-        tape, inputs, ends, mutated = self._taped(leaves)
+        tape, inputs, ends, mutated = self.taped(leaves)
         moved = [leaves[k] for k in self.moving]
         self.found = [mutant for some in mutated for mutant, *_ in some]
         nodes = [*inputs, *(node for step in tape.steps for node in step.outs)]
@@ -123,18 +123,18 @@ class Walker:
             for (j, _), terms in step.terms.items():
                 for term in terms:
                     out = step.outs[j]
-                    if not _repeats(step, term) or out not in arrived:
-                        continue
-                    alone = Node(None, active=True, aval=out.aval)
-                    here = Step([alone], [out], {(0, 0): (replace(term, in_=term.out),)})
-                    (u,) = through(here, {out: arrived[out]}, [alone])
-                    if u is not None:
-                        found.append(u)
-                        self.repeated.append((step.name, short(step.line)))
+                    for in_ in _before_sums(step, term) if out in arrived else ():
+                        shape = tuple(axis.size for axis in in_)
+                        alone = Node(None, active=True, aval=jax.ShapeDtypeStruct(shape, arrived[out].dtype))
+                        here = Step([alone], [out], {(0, 0): (replace(term, in_=in_),)})
+                        (u,) = through(here, {out: arrived[out]}, [alone])
+                        if u is not None:
+                            found.append(u)
+                            self.repeated.append((step.name, short(step.line)))
         return found
 
     def _back(self, tape: Tape, mutated: Any, ends: Sequence[Node], us: Any) -> tuple[dict[Node, Any], dict[Node, Any]]:
-        arrived = _seeded(ends, us)
+        arrived = seeded(ends, us)
         rows: dict[Node, Any] = {}
         count, first = len(self.found), len(self.found)
         for step, some in zip(reversed(tape.steps), reversed(mutated), strict=True):
@@ -180,7 +180,7 @@ def common(walkers: Sequence[Walker]) -> tuple[list[Mutant], list[list[int]]]:
     return [mutant for mutant, _ in keys], [[at[key] for key in keys] for at in numbered]
 
 
-def _seeded(ends: Sequence[Node], us: Any) -> dict[Node, Any]:
+def seeded(ends: Sequence[Node], us: Any) -> dict[Node, Any]:
     arrived: dict[Node, Any] = {}
     for end, u in zip(ends, us, strict=True):
         if end.active:
@@ -196,10 +196,13 @@ def _extra(step: Step, j: int, i: int, terms: Any, u: Any) -> Any:
     return through(Step(step.ins, step.outs, {(j, i): terms}), {step.outs[j]: u}, [step.ins[i]])[0]
 
 
-def _repeats(step: Step, term: Term) -> bool:
-    """Whether the operand is repeated along axes, as broadcasting and element-wise operations do it."""
+def _before_sums(step: Step, term: Term) -> list[tuple[Any, ...]]:
+    """The axes of an operand's cotangent before it is summed over those along which the operand is repeated."""
     if any(axis.label is None and axis.size > 1 for axis in term.axes):
-        return False
-    alone = {*labels_on(term.out)} - {*labels_on(term.in_)}
+        return []
+    alone = [label for label in labels_on(term.out) if label not in labels_on(term.in_)]
+    if step.name == "dot_general":
+        return [(plain(label), *term.in_) for label in alone]
     stretched = len(term.in_) == len(term.out) and any(not axis.strides for axis in term.in_)
-    return bool(alone) and (stretched or not term.factors or step.name in ("mul", "div", "add", "sub", "pow"))
+    spread = stretched or not term.factors or step.name in ("mul", "div", "add", "sub", "pow")
+    return [term.out] if alone and spread else []
