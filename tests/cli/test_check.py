@@ -66,7 +66,8 @@ def test_a_right_rule(capsys, module):
 def test_a_wrong_rule_names_the_mistake_and_its_line(capsys, module):
     code, out, _ = run(capsys, f"{module}:layer", "--vjp", f"{module}:forgetful", "--at", AT)
     assert code == 1
-    assert "missing_factor: ∂/∂W" in out
+    assert "likely: missing_factor" in out
+    assert "∂/∂W is the true derivative if the slope of `tanh` is left out" in out
     assert "return jnp.tanh(W @ x)" in out
 
 

@@ -99,7 +99,7 @@ def direct(case: Case) -> Iterator[Finding]:
     if same:
         yield from _multiples(case)
         yield from _ignoring(case)
-    e = explains(case, lambda o, _: _first([u for u in o.us if u.shape == _claim(o, case.index).shape]))
+    e = explains(case, lambda o, t: _first([u for u in o.us if u.shape == t.shape]))
     if e < LEFT and case.mode == "vjp":
         yield case.finding("pass_through", f"{what} is the cotangent itself, handed through without the derivative", e)
     e = explains(case, lambda _, t: t.T if t.ndim > 1 else None)

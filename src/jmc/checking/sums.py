@@ -15,7 +15,7 @@ def summed(case: Case, made: Walker, walks: Sequence[Walk]) -> Iterator[Finding]
     same = all(c.shape == t.shape for c, t in case.pairs)
     if not any(np.any(c) for c in claims):
         return
-    larger = all(c.size > t.size for c, t in case.pairs)
+    larger = all(c.size > t.size and _repeats(t.shape, c.shape) for c, t in case.pairs)
     repeated = f"those along which `{case.name}` is repeated"
     cotangents = [(place, [walk.unsummed[n] for walk in walks]) for n, place in enumerate(made.repeated)]
     cotangents += [(place, [walk.arrived[n] for walk in walks]) for n, place in enumerate(made.nodes)]
@@ -39,3 +39,11 @@ def summed(case: Case, made: Walker, walks: Sequence[Walk]) -> Iterator[Finding]
                 kind = "missing_sum" if larger and not same else "wrong_axis"
                 yield case.finding(kind, text, e, line, operation)
                 return
+
+
+def _repeats(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether an array of the one shape is repeated to one of the other."""
+    try:
+        return np.broadcast_shapes(small, large) == large
+    except ValueError:
+        return len(large) > len(small)
