@@ -9,7 +9,7 @@ import numpy as np
 
 from jmc.checking.bases import Material
 from jmc.checking.hypotheses import Case, Finding, conventions, direct, exchanged
-from jmc.checking.matching import Matcher
+from jmc.checking.matching import matched
 from jmc.checking.observe import CLEAN, Observation, Observer
 from jmc.checking.oracles import double_precision
 from jmc.checking.problem import Problem, replaced
@@ -124,7 +124,7 @@ class Diagnosis:
         walks = [self.walk(o, walker) for o, walker in zip(case.seen, walkers, strict=True)]
         same = all(c.shape == t.shape for c, t in case.pairs)
         diagonals = [self._diagonal(case, o) for o in case.seen]
-        ranked = list(Matcher(Material(case, self.observer, walkers, walks, diagonals)).findings())
+        ranked = list(matched(Material(case, self.observer, walkers, walks, diagonals)))
         where = list(region(case, self.observer, walks, walkers[0].nodes)) if same else []
         single = {finding.kind for cost, finding in ranked if cost <= 1}
         # a path or a slope that is missing on one side of a threshold of the argument itself is a case forgotten
