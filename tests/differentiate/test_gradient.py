@@ -300,6 +300,16 @@ def test_matmul_precision_goes_along():
         assert "DEFAULT" not in text
 
 
+def test_nothing_is_evaluated_twice():
+    """A loop runs once forward and once back."""
+
+    def f(w):
+        return jnp.sum(jax.lax.scan(lambda c, a: (jnp.sin(c * a), c), w, X)[1])
+
+    for value_and_grad in (jmc.value_and_grad, jax.value_and_grad):
+        assert str(jax.make_jaxpr(value_and_grad(f))(w)).count("scan[") == 2
+
+
 def test_no_recompilation():
     f = jax.jit(chex.assert_max_traces(jmc.grad(cost), n=1))
     for scale in (1.0, 2.0, 3.0):

@@ -62,6 +62,43 @@ def test_derivatives_of_derivatives_mix_with_those_of_jax():
     same(*compiled(all_of_them)(x))
 
 
+@jax.custom_vjp
+def reversed_gradient(x):
+    return x * 1.0
+
+
+reversed_gradient.defvjp(lambda x: (x * 1.0, None), lambda _, u: (-2 * u,))
+
+
+@jax.custom_jvp
+def steeper(x):
+    return x * 1.0
+
+
+steeper.defjvp(lambda primals, tangents: (primals[0] * 1.0, 3 * tangents[0]))
+
+
+@pytest.mark.parametrize("bent", [reversed_gradient, steeper])
+def test_a_derivative_of_its_own_is_the_first_one_as_in_jax(bent):
+    """The second one is that of the program which the rule states, whose value is not the function again."""
+
+    def f(x):
+        return jnp.sum(jnp.sin(bent(x)) * A[0])
+
+    same(*compiled(lambda x: (jmc.hessian(f)(x).dense(), jax.hessian(f)(x)))(x))
+    same(*compiled(lambda x: (jax.jacfwd(jmc.grad(f))(x), jax.hessian(f)(x)))(x))
+
+
+def test_a_write_out_of_range_divides_by_no_count():
+    """JAX's derivative of `min` divides by how many entries tie, which is none where nothing is written."""
+
+    def f(x, y):
+        return jnp.sum(jnp.sin(x.at[jnp.array([0, 7, -9, 2, 2])].min(y, mode="drop")))
+
+    both = compiled(lambda *args: (jmc.dense(jmc.hessian(f, (0, 1))(*args)), jax.hessian(f, (0, 1))(*args)))
+    same(*both(x, A[0]))
+
+
 def test_aux():
     found, aux = jmc.hessian(lambda x: (jnp.sum(x**3), {"x": x, "note": "text"}), has_aux=True)(x)
     same(found.dense(), jnp.diag(6 * x))

@@ -276,6 +276,15 @@ def test_outputs_that_do_not_depend_on_the_argument():
         assert not np.any(leaf.row_norms())
 
 
+def test_of_what_nothing_comes_out_no_derivative_is_needed():
+    def f(x):
+        jnp.sum(jax.pure_callback(np.sin, x, x) * x)
+        return jnp.sin(x)
+
+    assert jmc.jacobian(f)(x).structure == "diagonal(5)"
+    same(jmc.grad(lambda x: jnp.sum(f(x)))(x), jnp.cos(x))
+
+
 def test_an_output_twice_and_an_argument_as_output():
     agree(lambda x, y: (x, x * y, x, y), x, x, argnums=(0, 1))
 

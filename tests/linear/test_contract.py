@@ -149,6 +149,15 @@ def test_zeros_and_ones_take_the_type_of_the_others():
     assert multiplied(mask, mask).array.dtype == bool
 
 
+def test_a_mask_hides_inf_and_nan():
+    mask = Factor(jnp.array([True, False, True]), (i,))
+    wild = Factor(jnp.array([1.0, jnp.inf, 2.0]), (i,))
+    np.testing.assert_array_equal(multiplied(mask, wild).array, [1, 0, 2])
+    np.testing.assert_array_equal(multiplied(Factor(wild.array * jnp.nan, (i,)), mask).array, [np.nan, 0, np.nan])
+    result, _ = contract([mask, wild], [], "float32")
+    assert result == 3
+
+
 def test_products_with_axes_in_another_order():
     product = multiplied(array(j, dtype="float32"), array(i, j, k, dtype="float32"))
     np.testing.assert_allclose(product.array, normal(3, 4, 5) * normal(4)[None, :, None], rtol=1e-6)

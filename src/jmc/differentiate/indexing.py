@@ -83,7 +83,8 @@ def _gather(op, k):
     batch = [label for d, label in enumerate(out) if d not in numbers.offset_dims]
     dropped = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
     batching = dict(zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True))
-    axes = _places(op, op.in_shapes[0], sizes, batch, offsets, dropped, numbers.start_index_map, batching)
+    clamped = (lax.GatherScatterMode.CLIP, lax.GatherScatterMode.PROMISE_IN_BOUNDS)
+    axes = _places(op, op.in_shapes[0], sizes, batch, offsets, dropped, numbers.start_index_map, batching, clamped)
     return [Term(1, (), plains(out), axes)]
 
 
@@ -137,16 +138,19 @@ def _written(op):
     own = iter(windows)
     sizes = [1 if d in dropped else next(own).size for d in range(len(shape))]
     batching = dict(zip(numbers.operand_batching_dims, numbers.scatter_indices_batching_dims, strict=True))
-    axes = _places(op, shape, sizes, batch, windows, dropped, numbers.scatter_dims_to_operand_dims, batching)
+    # a promise that is broken: XLA clamps where it reads, and drops where it writes
+    clamped = (lax.GatherScatterMode.CLIP,)
+    index_map = numbers.scatter_dims_to_operand_dims
+    axes = _places(op, shape, sizes, batch, windows, dropped, index_map, batching, clamped)
     return updates, axes
 
 
-def _places(op, shape, sizes, batch, offsets, dropped, index_map, batching):
+def _places(op, shape, sizes, batch, offsets, dropped, index_map, batching, clamped):
     """The operand's axes, positions start + offset; an assignment that leaves the operand is nowhere, or clamped."""
     indices = op.values[1].array
     xp = np if isinstance(indices, np.ndarray) else jnp
     indices = xp.asarray(indices)
-    clamp = op.params["mode"] in (lax.GatherScatterMode.CLIP, lax.GatherScatterMode.PROMISE_IN_BOUNDS)
+    clamp = op.params["mode"] in clamped
     starts = {d: indices[..., i].astype("int32") for i, d in enumerate(index_map)}
     valid = None
     for d, start in starts.items():

@@ -74,6 +74,7 @@ class Opaque:
     ):
         self.f = f
         self._mode = mode
+        self._vjp: Any = None
         self.columns_only = not complex_linear and any(map(jnp.iscomplexobj, args))
         self.args = list(args)
         self.outs = list(jax.eval_shape(f, *args))
@@ -87,7 +88,7 @@ class Opaque:
             forward = self._works(
                 lambda: _refuse_custom_vjp(jax.make_jaxpr(lambda *a: jax.jvp(self.f, a, a))(*self.args))
             )
-            reverse = self._works(lambda: jax.eval_shape(lambda *a: self.pull_at(a, self._ones()), *self.args))
+            reverse = self._works(lambda: jax.eval_shape(lambda *a: self._pull_at(a, self._ones()), *self.args))
             if forward is not None and reverse is not None:
                 raise forward if isinstance(forward, NotImplementedError) else NotImplementedError(str(forward))
             self._mode = "both" if forward is reverse is None else "forward" if forward is None else "reverse"
@@ -112,14 +113,25 @@ class Opaque:
         """The tangents of the results."""
         return jax.jvp(lambda *a: list(self.f(*a)), self.args, list(tangents))[1]
 
-    def pull_at(self, args: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
-        """The cotangents of the operands in reverse mode, at these arguments."""
+    def _pull_at(self, args: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
         return jax.vjp(lambda *a: list(self.f(*a)), *args)[1](list(cotangents))
+
+    def evaluated(self, both: Callable[..., tuple[list[Any], Any]]) -> Any:
+        """What ``both`` gives beside f's results, from the evaluation through which cotangents are pulled back.
+
+        So nothing is evaluated twice, and in higher derivatives a function with a vjp of its own is its forward part.
+        """
+        _, self._vjp, found = jax.vjp(both, *self.args, has_aux=True)
+        return found
+
+    def pull_back(self, cotangents: Sequence[Any]) -> Sequence[Any]:
+        """The cotangents of the operands in reverse mode."""
+        return self._pull_at(self.args, cotangents) if self._vjp is None else self._vjp(list(cotangents))
 
     def pull(self, cotangents: Sequence[Any]) -> Sequence[Any]:
         """The cotangents of the operands in any mode."""
         if self.mode() != "forward":
-            return self.pull_at(self.args, cotangents)
+            return self.pull_back(cotangents)
         if any(map(jnp.iscomplexobj, (*self.args, *self.outs))):
             return [self._pulled(k, cotangents) for k in range(len(self.args))]
         found = [jnp.zeros_like(a) for a in self.args]

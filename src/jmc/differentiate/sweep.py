@@ -79,13 +79,9 @@ def pushed(of: Any, arriving: Sequence[LinearMap | None], wanted: Sequence[int] 
 
 def pulled(of: Any, arriving: Sequence[LinearMap | None], wanted: Sequence[int] | None = None) -> list[Any]:
     """The Jacobians with respect to the operands from those with respect to the results; None as for `pushed`."""
-
-    def apply(cotangents: Sequence[Any]) -> Sequence[Any]:
-        return of.pull_at(of.args, cotangents)
-
     turned = {(k, j): frozenset((q, p) for p, q in pairs) for (j, k), pairs in of.links.items()}
     rows = [None if J is None else J.T for J in arriving]
-    return [J and J.T for J in _moved(apply, turned, rows, of.outs, of.args, wanted, last=False)]
+    return [J and J.T for J in _moved(of.pull_back, turned, rows, of.outs, of.args, wanted, last=False)]
 
 
 def cost(of: Any, arriving: Sequence[LinearMap | None], back: bool = False) -> int:

@@ -13,24 +13,37 @@ from jmc.differentiate.jvp import as_function
 from jmc.differentiate.known import is_complex
 from jmc.differentiate.links import CORE, equation_links
 from jmc.differentiate.opaque import Opaque
+from jmc.differentiate.operation import Value
 from jmc.differentiate.references import uses_references
 
 
 def swept(
-    eqn: JaxprEqn, arrays: Sequence[Any], moving: Sequence[int], differentiable: Sequence[int], gradient: bool
-) -> Opaque:
-    """The equation as a function of its moving operands, at ``arrays``.
+    eqn: JaxprEqn,
+    operands: Sequence[Value | None],
+    moving: Sequence[int],
+    differentiable: Sequence[int],
+    gradient: bool,
+) -> tuple[Opaque, Sequence[Any] | None]:
+    """The equation as a function of its moving operands, and its results if they had to be evaluated with it.
 
     Raises what JAX raises if it has no derivative.
     """
+    # in the program of a JVP it is linear in the tangents, so that its Jacobian is the same everywhere
+    arrays = [
+        jnp.zeros(atom.aval.shape, atom.aval.dtype) if v is None else v.array
+        for v, atom in zip(operands, eqn.invars, strict=True)
+    ]
     apply = as_function(with_closed_forms(eqn))
 
-    def f(*moved: Any) -> list[Any]:
+    def both(*moved: Any) -> tuple[list[Any], Sequence[Any]]:
         filled = list(arrays)
         for k, array in zip(moving, moved, strict=True):
             filled[k] = array
         found = apply(*filled)
-        return [found[j] for j in differentiable]
+        return [found[j] for j in differentiable], found
+
+    def f(*moved: Any) -> list[Any]:
+        return both(*moved)[0]
 
     complex_linear = eqn.primitive in CORE or (
         eqn.primitive is p.fft_p and is_complex(eqn.invars[0].aval) and is_complex(eqn.outvars[0].aval)
@@ -48,4 +61,5 @@ def swept(
     if isinstance(function, Branches):
         function.programs, function.index, function.operands = eqn.params["branches"], arrays[0], arrays[1:]
         function.moving, function.differentiable = [k - 1 for k in moving], differentiable
-    return function
+    pulled = mode == "reverse" or (gradient and mode == "both")
+    return function, function.evaluated(both) if pulled and None not in operands else None

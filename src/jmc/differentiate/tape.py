@@ -5,12 +5,11 @@ nested program (walked in place), a rule of the catalogue, a linear primitive (`
 one, the program of its own JVP (walked in place), or opaque: a function whose Jacobian is swept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.extend import source_info_util
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jax.extend.core import primitives as p
@@ -56,7 +55,7 @@ class Tape:
         def read(atom: Any) -> Node:
             return Node(literal(atom.val)) if isinstance(atom, Literal) else nodes[atom]
 
-        for eqn, whole in joined(jaxpr, [node.active for node in args]):
+        for eqn, whole in joined(_live(jaxpr), [node.active for node in args]):
             operands = [read(atom) for atom in eqn.invars]
             reaches = any(node.active for node in operands) and any(inexact(var.aval) for var in eqn.outvars)
             with source_info_util.user_context(eqn.source_info.traceback):
@@ -176,14 +175,9 @@ class Tape:
         return results
 
     def _opaque(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node]:
-        # in the program of a JVP it is linear in the tangents, so that its Jacobian is the same everywhere
-        arrays = [
-            _zeros(atom.aval) if node.value is None else node.value.array
-            for node, atom in zip(operands, eqn.invars, strict=True)
-        ]
-        outs = _results(eqn, operands)
         differentiable = [j for j, var in enumerate(eqn.outvars) if inexact(var.aval)]
-        function = swept(eqn, arrays, moving, differentiable, self.gradient)
+        function, found = swept(eqn, [node.value for node in operands], moving, differentiable, self.gradient)
+        outs = _results(eqn, operands) if found is None else _nodes(eqn, map(value, found))
         linked = {differentiable[j] for j, _ in function.links}
         if linked:
             for j in linked:
@@ -209,14 +203,21 @@ BULKY = {
 _SWEPT = {p.while_p, p.scan_p, p.cond_p, p.cumprod_p, p.cummax_p, p.cummin_p, p.cumlogsumexp_p}
 
 
+def _live(jaxpr: Jaxpr) -> Jaxpr:
+    """The program without equations of which nothing comes out: they need no derivative, and may have none."""
+    needed = {var for var in jaxpr.outvars if not isinstance(var, Literal)}
+    kept = []
+    for eqn in reversed(jaxpr.eqns):
+        if eqn.effects or not needed.isdisjoint(eqn.outvars):
+            kept.append(eqn)
+            needed.update(var for var in eqn.invars if not isinstance(var, Literal))
+    return jaxpr if len(kept) == len(jaxpr.eqns) else jaxpr.replace(eqns=kept[::-1])
+
+
 def identity_step(tape: Tape, before: Node, after: Node, aval: Any) -> None:
     """``after`` moves as ``before`` does."""
     after.aval = aval
     tape.step([before], [_active(after)], {(0, 0): (identity(aval.shape),)})
-
-
-def _zeros(aval: Any) -> jax.Array:
-    return jnp.zeros(aval.shape, aval.dtype)
 
 
 def _active(node: Node) -> Node:
@@ -239,7 +240,10 @@ def _value(node: Node) -> Value:
 
 def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
     """The results as values alone."""
-    found = evaluated(eqn, [node.value for node in operands if node.value is not None])
+    return _nodes(eqn, evaluated(eqn, [node.value for node in operands if node.value is not None]))
+
+
+def _nodes(eqn: JaxprEqn, found: Iterable[Value]) -> list[Node]:
     return [Node(v, aval=var.aval) for v, var in zip(found, eqn.outvars, strict=True)]
 
 

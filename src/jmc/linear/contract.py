@@ -39,12 +39,22 @@ def _readable(count: float) -> str:
 
 
 def multiplied(a: Factor, b: Factor) -> Factor:
-    """a ⊙ b, where the labels of one are among the other's."""
+    """a ⊙ b, where the labels of one are among the other's; beside the zeros of a mask (bool) inf and nan are zero."""
     if not set(b.labels) <= set(a.labels):
         a, b = b, a
-    x, y = common(a.array, b.array)
-    y = aligned(y, b.labels, a.labels)
-    return Factor(x & y if x.dtype == bool else x * y, a.labels, True, finer(a, b))
+    x, y = jnp.asarray(a.array), aligned(jnp.asarray(b.array), b.labels, a.labels)
+    return Factor(product(x, y), a.labels, True, finer(a, b))
+
+
+def product(x: Any, y: Any) -> Any:
+    """x ⊙ y, where one that holds zeros and ones (bool) is a mask."""
+    if x.dtype == bool or y.dtype == bool:
+        if x.dtype == y.dtype:
+            return x & y
+        mask, array = (x, y) if x.dtype == bool else (y, x)
+        return jnp.where(mask, array, jnp.zeros((), array.dtype))
+    x, y = common(x, y)
+    return x * y
 
 
 def finer(a: Factor, b: Factor) -> Any:
@@ -82,25 +92,26 @@ def contract(
 
     The products are accumulated in ``dtype``. Raises TooLarge if an intermediate array exceeds ``max_bytes``.
     """
-    operands = [f._replace(array=_cast(f.array, dtype)) for f in factors]
-    if not operands:
+    if not factors:
         return jnp.ones((), dtype), ()
     kept, place = set(keep), {label: k for k, label in enumerate(keep)}
+    operands = [f._replace(array=_cast(f.array, dtype, masks=True)) for f in factors]
     operands = [functools.reduce(multiplied, [operands[k] for k in group]) for group in _groups(operands)]
+    operands = [f._replace(array=_cast(f.array, dtype)) for f in operands]
     for step in _steps([f.labels for f in operands], kept):
         pair = [operands.pop(k) for k in sorted(step, reverse=True)][::-1]
         needed = kept.union(*(f.labels for f in operands))
-        operands.append(_product(pair, needed, place, dtype, max_bytes, last=not operands))
+        operands.append(_pairwise(pair, needed, place, dtype, max_bytes, last=not operands))
     (result,) = operands
     return result.array, result.labels
 
 
-def _cast(array: Any, dtype: Any) -> Any:
+def _cast(array: Any, dtype: Any, masks: bool = False) -> Any:
     array = jnp.asarray(array)
-    return array if array.dtype == dtype else array.astype(dtype)
+    return array if array.dtype == dtype or (masks and array.dtype == bool) else array.astype(dtype)
 
 
-def _product(
+def _pairwise(
     pair: Sequence[Factor], needed: set[Label], place: dict[Label, int], dtype: Any, max_bytes: int | None, last: bool
 ) -> Factor:
     if len(pair) == 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jmc.linear.contract import aligned, common, contract, flops, multiplied
+from jmc.linear.contract import aligned, common, contract, flops, multiplied, product
 from jmc.linear.term import Factor, Label, Term, itemsize, labels_on
 from jmc.linear.unify import compose
 
@@ -112,16 +112,10 @@ def _one(a: Term, b: Term, dtype: Any) -> Term | None:
 def _weighted(coefficient: Any, factors: Sequence[Factor], labels: tuple[Label, ...], dtype: Any) -> Any:
     if not factors:
         return coefficient
-    arrays = [aligned(f.array, f.labels, labels) for f in factors]
-    array = functools.reduce(_times, [array.astype(dtype) if array.dtype == bool else array for array in arrays])
-    if isinstance(coefficient, complex):
+    array = functools.reduce(product, [aligned(jnp.asarray(f.array), f.labels, labels) for f in factors])
+    if isinstance(coefficient, complex) or array.dtype == bool:
         array = array.astype(dtype)
     return array if coefficient == 1 else coefficient * array
-
-
-def _times(x: Any, y: Any) -> Any:
-    x, y = common(x, y)
-    return x * y
 
 
 def corresponding(a: Term, b: Term) -> dict[Label, Label] | None:

@@ -212,6 +212,10 @@ class _System:
         same = (a == b) & (a >= 0) & (a < one.size)
         same = jnp.broadcast_to(same, [label.size for label in labels])
         self.factors.append(Factor(same, tuple(labels)))
+        # what lies outside the axis is masked by itself, so that it may be inf or nan
+        for axis, (where, own) in ((one, positions(one)), (other, positions(other))):
+            if not axis.inside:
+                self.factors.append(Factor(jnp.asarray((where >= 0) & (where < axis.size)), tuple(own)))
 
 
 def _digits(axis: Axis, target: Axis) -> list[tuple[Label, Axis]] | None:
