@@ -107,19 +107,29 @@ def complex_step(f: Callable[..., Array], args: Sequence[ArrayLike], argnum: int
 
     Raises ValueError if `f` refuses complex input or returns a real array for it.
     """
-    with double_precision():
-        args, argnum, shape = _prepare(f, args, argnum)
+    return _automatic("complex step", complex_jacobian, f, args, argnum)
+
+
+def complex_jacobian(f: Callable[..., Array], argnum: int = 0) -> Callable[..., Array]:
+    """The Jacobian of ``f`` by imaginary steps, a transformation as ``jax.jacfwd`` is one; see `complex_step`."""
+
+    def jacobian(*args: Array) -> Array:
         x = args[argnum]
-        if 0 in shape:
-            return Estimate("complex step", np.zeros(shape))
+
+        def stepped(entry: Array) -> Array:
+            moved = x.ravel().astype(complex).at[entry].add(1j * _IMAGINARY_STEP)
+            return f(*args[:argnum], moved.reshape(x.shape), *args[argnum + 1 :])
+
         try:
-            stepped = _evaluate(f, args, argnum, x.reshape(-1, 1) + 1j * _IMAGINARY_STEP)
+            columns = jax.lax.map(stepped, jnp.arange(x.size))
         except (TypeError, ValueError, NotImplementedError, np.exceptions.ComplexWarning) as refusal:
             reason = str(refusal).split("\n", 1)[0]
             raise ValueError(f"`f` must accept complex input for a complex step, but got: {reason}") from refusal
-    if not np.iscomplexobj(stepped):
-        raise ValueError(f"`f` must return a complex array for complex input, but got {stepped.dtype}")
-    return Estimate("complex step", (np.imag(stepped) / _IMAGINARY_STEP).T.reshape(shape))
+        if not jnp.iscomplexobj(columns):
+            raise ValueError(f"`f` must return a complex array for complex input, but got {columns.dtype}")
+        return jnp.moveaxis(jnp.imag(columns) / _IMAGINARY_STEP, 0, -1).reshape(columns.shape[1:] + x.shape)
+
+    return jacobian
 
 
 def ridders(
@@ -209,7 +219,7 @@ def _evaluate(f: Callable, args: list[np.ndarray], argnum: int, values: np.ndarr
 def _sweep(f: Callable, argnum: int) -> Callable:
     def replaced(args: list[Array], entry: Array, value: Array) -> Array:
         x = args[argnum]
-        moved = x.astype(value.dtype).ravel().at[entry].set(value).reshape(x.shape)
+        moved = x.ravel().at[entry].set(value).reshape(x.shape)
         return jnp.ravel(f(*args[:argnum], moved, *args[argnum + 1 :]))
 
     def sweep(args: list[Array], values: Array) -> Array:

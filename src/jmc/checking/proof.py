@@ -24,7 +24,7 @@ from jmc.catalogue.record import Rule
 from jmc.checking import exact
 from jmc.checking.comparison import Comparison, compare, conditioning
 from jmc.checking.hidden import hidden
-from jmc.checking.oracles import QUICK, Estimate, complex_step, double_precision, ridders
+from jmc.checking.oracles import QUICK, Estimate, complex_jacobian, double_precision, ridders
 from jmc.linear.linear_map import LinearMap
 
 POINTS = 3
@@ -115,7 +115,7 @@ class Proof:
         return "\n".join([head, *rows, *rest])
 
 
-AUTOMATIC = {"forward AD": jax.jacfwd, "reverse AD": jax.jacrev}
+TRANSFORMATIONS = {"forward AD": jax.jacfwd, "reverse AD": jax.jacrev, "complex step": complex_jacobian}
 CLOSED, PRODUCTS = "closed form", "J v and uᵀJ"
 
 
@@ -155,35 +155,25 @@ def _at_point(proof: Proof, flat: "_Flat", args: Sequence[jax.Array], where: str
     found, spreads = map(flat.split, (flat.program(*args), conditioning(flat.program, args, seed=seed)))
     matrix, spread = found[CLOSED], spreads[CLOSED]
     differences = ridders(flat.primal, [flat.point(args), *args])
-    estimates = [Estimate(name, found[name]) for name in AUTOMATIC]
-    if proof.rule.analytic:
-        estimates.append(complex_step(flat.primal, [flat.point(args), *args]))
     for name, rows, columns in flat.blocks:
         place = f"{where}, {name}"
         block = np.s_[rows, columns]
         comparing = functools.partial(compare, matrix[block], spread=spread[block])
         proof.tally(differences.name).count(place, close := comparing(_part(differences, block)))
-        for estimate in estimates:
-            comparison = comparing(part := _part(estimate, block))
+        for oracle in flat.transformations:
+            comparison = comparing(entries := found[oracle][block])
             if not comparison.ok and close.ok:
                 # an entry that is exactly 0 is the oracle's rounding there, which its own sensitivity tells
-                if estimate.name not in spreads:
-                    stepped = functools.partial(_stepped, flat)
-                    spreads[estimate.name] = conditioning(stepped, args, seed=seed, jit=False)
-                comparison = comparing(part, spread=np.maximum(spread, spreads[estimate.name])[block])
-            if not comparison.ok and close.ok and not compare(part.jacobian, _part(differences, block)).ok:
-                proof.notes.append(f"{estimate.name} is wrong at {place}: {comparison}")
+                comparison = comparing(entries, spread=np.maximum(spread, spreads[oracle])[block])
+            if not comparison.ok and close.ok and not compare(entries, _part(differences, block)).ok:
+                proof.notes.append(f"{oracle} is wrong at {place}: {comparison}")
             else:
-                proof.tally(estimate.name).count(place, comparison)
+                proof.tally(oracle).count(place, comparison)
     u, v = flat.directions()
     expected = np.concatenate([matrix @ v, u @ matrix])
     moved = np.concatenate([spread @ np.abs(v), np.abs(u) @ spread])
     proof.tally(PRODUCTS).count(where, compare(found[PRODUCTS], expected, moved))
     return matrix
-
-
-def _stepped(flat: "_Flat", *args: jax.Array) -> np.ndarray:
-    return complex_step(flat.primal, [flat.point(args), *args]).jacobian
 
 
 def _part(estimate: Estimate, block: tuple[slice, slice]) -> Estimate:
@@ -204,6 +194,7 @@ class _Flat:
             for j, rows in enumerate(self.outputs)
             for k, columns in zip(rule.argnums, self.inputs, strict=True)
         ]
+        self.transformations = [name for name in TRANSFORMATIONS if rule.analytic or name != "complex step"]
         # each one object, so that another point of these shapes finds the program of the first
         self.primal = self._primal
         self.program = _quickly(self._program)
@@ -225,7 +216,7 @@ class _Flat:
         return [list(row) for row in zip(*columns, strict=True)]
 
     def _program(self, *args: jax.Array) -> jax.Array:
-        """The closed form, what AD makes of the primal, J v and uᵀ J with the products that the rule has: one vector.
+        """The closed form, the transformed primal, J v and uᵀ J with the products that the rule has: one vector.
 
         One program, since compiling is most of what a proof costs.
         """
@@ -235,7 +226,7 @@ class _Flat:
         us = [u[rows].reshape(row[0].out_shape) for rows, row in zip(self.outputs, maps, strict=True)]
         matrix = jnp.concatenate([jnp.concatenate([J.matrix() for J in row], axis=1) for row in maps])
         point = jnp.concatenate([jnp.ravel(args[k]) for k in self.rule.argnums])
-        automatic = [jacobian(self.primal)(point, *args) for jacobian in AUTOMATIC.values()]
+        automatic = [TRANSFORMATIONS[name](self.primal)(point, *args) for name in self.transformations]
         forward = [_summed([J.mv(v) for J, v in zip(row, vs, strict=True)]) for row in maps]
         if len(us) == 1:
             value = self.rule.f(*args)
@@ -247,9 +238,9 @@ class _Flat:
     def split(self, found: np.ndarray) -> dict[str, np.ndarray]:
         """The parts of what the program computes."""
         shape = self.outputs[-1].stop, self.inputs[-1].stop
-        *matrices, products = np.split(np.asarray(found), math.prod(shape) * np.arange(1, 2 + len(AUTOMATIC)))
-        parts = {name: part.reshape(shape) for name, part in zip((CLOSED, *AUTOMATIC), matrices, strict=True)}
-        return parts | {PRODUCTS: products}
+        names = CLOSED, *self.transformations
+        *matrices, products = np.split(np.asarray(found), math.prod(shape) * np.arange(1, 1 + len(names)))
+        return {name: part.reshape(shape) for name, part in zip(names, matrices, strict=True)} | {PRODUCTS: products}
 
     def hidden(self, maps: Sequence[LinearMap], matrix: np.ndarray) -> list[str]:
         """Structure that dense maps do not show."""
