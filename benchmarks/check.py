@@ -1,6 +1,6 @@
 """`jmc.check` on derivatives written by hand, right and wrong, beside JAX's and chex's checks of the same ones.
 
-    python benchmarks/check.py [--half first|second|both] [--only NAME …] [--skip check|peers] [--json FILE]
+    python benchmarks/check.py [--half first|second|third|all] [--only NAME …] [--skip check|peers] [--json FILE]
 
 A wrong derivative shall be judged wrong and its mistake be named: first, or among the first three findings; of two
 mistakes at once, either. A right one, be it under another convention, shall raise no alarm. The peers accept or
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from check_cases import EQUAL, Case, concrete, cotangent, dense, halves, named, positions
 
 PEERS = ("check_grads", "chex")
+SETS = ("first", "second", "third", "all")
 
 
 def flat(kind: Any) -> str:
@@ -160,14 +161,14 @@ def complaint(line: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="jmc.check and its peers on derivatives written by hand")
-    parser.add_argument("--half", choices=("first", "second", "both"), default="both")
+    parser.add_argument("--half", choices=SETS, default="all", help="one of the three sets of cases, or all of them")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME")
     parser.add_argument("--skip", choices=("check", "peers"))
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     lines: list[dict[str, Any]] = []
     for half, cases in halves().items():
-        if options.half not in (half, "both"):
+        if options.half not in (half, "all"):
             continue
         for case in cases:
             if options.only and case.name not in options.only:
@@ -184,8 +185,8 @@ def main() -> int:
         half: summary([line for line in lines if line["half"] == half]) for half in {line["half"] for line in lines}
     }
     if len(tables) > 1:
-        tables["both"] = summary(lines)
-    for half in sorted(tables, key=("first", "second", "both").index):
+        tables["all"] = summary(lines)
+    for half in sorted(tables, key=SETS.index):
         print(f"\n{half}")
         for what, figure in tables[half]:
             print(f"    {what:36s} {figure}")
