@@ -128,8 +128,8 @@ class Diagnosis:
         where = list(region(case, self.observer, walks, walkers[0].nodes)) if same else []
         single = {finding.kind for cost, finding in ranked if cost <= 1}
         # a path or a slope that is missing on one side of a threshold of the argument itself is a case forgotten
-        forgotten = {"missing_term", "wrong_term"} | ({"missing_factor"} if any(not x.line for x in where) else set())
-        rank = 0 if single <= forgotten else 3
+        own = any(f"`{case.name}`" in finding.message for finding in where)
+        rank = 0 if not single or (own and single <= {"missing_term", "wrong_term", "missing_factor"}) else 3
         return _ordered([(rank, finding) for finding in where] + ranked)
 
     def _only_positive(self, case: Case) -> bool:

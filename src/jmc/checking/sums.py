@@ -20,8 +20,8 @@ def summed(case: Case, made: Walker, walks: Sequence[Walk]) -> Iterator[Finding]
     cotangents = [(place, [walk.unsummed[n] for walk in walks]) for n, place in enumerate(made.repeated)]
     cotangents += [(place, [walk.arrived[n] for walk in walks]) for n, place in enumerate(made.nodes)]
     for (operation, line), arrived in cotangents:
-        if left(list(zip(arrived, truths, strict=True))) < LEFT:
-            continue
+        if len({a.ndim for a in arrived}) > 1 or left(list(zip(arrived, truths, strict=True))) < LEFT:
+            continue  # at other sizes another operation may stand here
         e = left(list(zip(claims, arrived, strict=True)))
         if e < LEFT and larger:
             text = f"{what} is not summed along {repeated} ({operation}, {line})"
