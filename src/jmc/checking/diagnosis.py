@@ -133,11 +133,13 @@ class Diagnosis:
         return _ordered([(rank, finding) for finding in where] + ranked)
 
     def _only_positive(self, case: Case) -> bool:
-        """Whether the function is finite for no negative values of the leaf."""
+        """Whether the leaf is a positive number, or the function is finite for no negative values of it."""
         o = case.seen[0]
         x = o.leaves[case.leaf]
         if x.dtype.kind != "f" or not np.all(x > 0):
             return False
+        if x.ndim == 0:
+            return True  # a positive number is a scale or a rate
         outs = self.observer.reference.values(replaced(o.leaves, [case.leaf], [-x]))
         return not all(np.all(np.isfinite(out)) for out in outs)
 

@@ -80,7 +80,7 @@ class Observer:
             yield from self._at(generic, 2)
         if (others := self._other_shapes(base)) is not None and (moved := self._drawn("sizes", others, 2)) is not None:
             yield from self._at(moved, 3)
-        for edge in edges((generic or base).leaves, self.problem.moving, self.seed):
+        for edge in edges((generic or base).leaves, self.given, self.problem.moving, self.seed):
             yield from self._at(edge, 4)
 
     def _other_shapes(self, base: Point) -> list[tuple[int, ...]] | None:

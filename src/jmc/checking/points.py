@@ -96,25 +96,34 @@ def _integers(
     return (found if below is None or dtype.kind == "b" else np.minimum(found, below - 1)).astype(dtype)
 
 
-def edges(point: Sequence[np.ndarray], moving: Sequence[int], seed: int) -> Iterator[Point]:
-    """The point with zeros and equal entries here and there, and with large and small entries."""
+def edges(point: Sequence[np.ndarray], given: Sequence[Any], moving: Sequence[int], seed: int) -> Iterator[Point]:
+    """The point with zeros and equal entries here and there, and with large and small entries.
+
+    Of what was given positive, entries stay positive; what has to be of a kind stays as it is.
+    """
     for kind in ("zeros", "large"):
         rng = np.random.default_rng([seed, len(kind)])
         moved = list(point)
         for k in moving:
             x = np.array(point[k])
-            if x.size == 0 or not jnp.issubdtype(x.dtype, jnp.floating):
+            like = given[k] if isinstance(given[k], np.ndarray) else x
+            if (
+                x.size == 0
+                or not jnp.issubdtype(x.dtype, jnp.floating)
+                or kind_of(like.astype(float), True) is not None
+            ):
                 continue
-            flat = x.reshape(-1)
+            positive = bool(np.all(like > 0))
+            flat = np.abs(x.reshape(-1)) if positive else x.reshape(-1)
             which = rng.permutation(flat.size)[: (2 * flat.size + 2) // 3]
             if kind == "zeros":
-                flat[which] = 0
+                flat[which] = flat[which[0]] if positive else 0
                 if x.ndim and x.shape[-1] > 1:  # the largest of the last axis twice
                     rows = flat.reshape(-1, x.shape[-1])
                     top = np.argmax(rows, axis=-1)
                     rows[np.arange(len(rows)), (top + 1) % x.shape[-1]] = rows[np.arange(len(rows)), top]
             else:
-                flat[which] = np.resize(EDGES, which.size)
+                flat[which] = np.resize(np.abs(EDGES) if positive else EDGES, which.size)
             moved[k] = flat.reshape(x.shape)
         yield Point(kind, moved)
 
