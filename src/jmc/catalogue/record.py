@@ -150,7 +150,8 @@ class Rule:
         """A size for each axis, of ``*n`` a tuple: distinct primes, in a random order."""
         every = dict.fromkeys(axis for p in self.parameters for axis in p.axes if not axis.isdecimal())
         names = [axis for axis in every if axis not in self.small]
-        primes = rng.permutation(sorted(PRIMES[: max(len(names), 3)]))
+        primes = [p for p in PRIMES if p not in self.small.values()][: max(len(names), 3)]
+        primes = rng.permutation(sorted(primes))
         sizes = dict(zip(names, map(int, primes), strict=False)) | dict(self.small)
         largest_first = sorted((sizes[axis] for axis in self.decreasing), reverse=True)
         sizes.update(zip(self.decreasing, largest_first, strict=True))

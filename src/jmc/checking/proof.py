@@ -28,7 +28,7 @@ from jmc.checking.oracles import QUICK, Estimate, complex_jacobian, double_preci
 from jmc.linear.linear_map import LinearMap
 
 POINTS = 3
-EDGES = (0.0, 1e-3, -1e-3, 0.7, -0.7, 3.0, -3.0, 12.0, -12.0, 40.0, -40.0)
+EDGES = (0.0, 1e-3, -1e-3, 0.7, -0.7, 3.0, -3.0, 8.0, -8.0, 12.0, -12.0, 40.0, -40.0)
 TAIL = 1e-12
 """What an element-wise derivative may be off, relative to itself, by its program's value with 60 digits."""
 

@@ -201,7 +201,9 @@ def _sum(parts: Sequence[Part]) -> str:
     near = [part for part, disjoint in zip(parts, sides, strict=True) if not disjoint]
     ranks = [least_rank(part) for part in apart]
     if None in ranks or _full(parts):
-        return f"dense{m_by_n(first)}"
+        texts = [_named([part]) for part in parts]
+        products = all(text.startswith("kronecker(") for text in texts)
+        return " + ".join(texts) if products else f"dense{m_by_n(first)}"
     names = [_near(near, whole=not apart)] if near else []
     if any(text.startswith("dense(") for text in names):
         return names[0]
