@@ -29,10 +29,8 @@ def swept(
     Raises what JAX raises if it has no derivative.
     """
     # in the program of a JVP it is linear in the tangents, so that its Jacobian is the same everywhere
-    arrays = [
-        jnp.zeros(atom.aval.shape, atom.aval.dtype) if v is None else v.array
-        for v, atom in zip(operands, eqn.invars, strict=True)
-    ]
+    avals: list[Any] = [atom.aval for atom in eqn.invars]
+    arrays = [jnp.zeros(a.shape, a.dtype) if v is None else v.array for v, a in zip(operands, avals, strict=True)]
     apply = as_function(with_closed_forms(eqn))
 
     def both(*moved: Any) -> tuple[list[Any], Sequence[Any]]:
