@@ -59,8 +59,9 @@ def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 swapped = node.value[:k] + b + a + node.value[k + 2 :]
                 yield f"labels {a}, {b} exchanged in {text}", ast.Constant(swapped)
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value not in (0, 1):
-        yield f"{text} halved", ast.Constant(node.value / 2)
-        yield f"{text} doubled", ast.Constant(node.value * 2)
+        number: Any = node.value
+        yield f"{text} halved", ast.Constant(number / 2)
+        yield f"{text} doubled", ast.Constant(number * 2)
     elif isinstance(node, ast.Compare) and len(node.ops) == 1:
         turned = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.GtE, ast.GtE: ast.LtE}.get(type(node.ops[0]))
         if turned is not None:
@@ -109,9 +110,10 @@ def mutated_functions(function: Any, met: set[Any]) -> Iterator[tuple[str, Calla
     if found is not None and not function.__closure__:
         for what, twin in mutants(found):
             yield what, evaluated(twin, function, path)
-    for k, cell in enumerate(function.__closure__ or ()):
+    closed = function.__closure__ or ()
+    for k, cell in enumerate(closed):
         for what, twin in mutated_functions(cell.cell_contents, met):
-            cells = [*function.__closure__[:k], types.CellType(twin), *function.__closure__[k + 1 :]]
+            cells = [*closed[:k], types.CellType(twin), *closed[k + 1 :]]
             yield what, rebound(function, function.__globals__, tuple(cells))
     for name in sorted(named(function.__code__)):
         helper = function.__globals__.get(name)
@@ -251,7 +253,7 @@ def examine(name: str) -> dict[str, Any]:
     from jmc.checking.oracles import double_precision
 
     rule = rules[name]
-    counts = dict.fromkeys(("void", "equivalent", "caught", "survived"), 0)
+    counts: dict[str, int] = dict.fromkeys(("void", "equivalent", "caught", "survived"), 0)
     survivors = []
     with double_precision():
         true = {k: {s: matrices(replace(rule, argnum=k), s) for s in (SEEN_SEED, *UNSEEN_SEEDS)} for k in rule.argnums}
@@ -281,7 +283,9 @@ def main() -> int:
             print(result["family"], result["rule"], {k: v for k, v in result.items() if isinstance(v, int)}, flush=True)
             for survivor in result["survivors"]:
                 print("   survived:", survivor)
-    total = {key: sum(r[key] for r in results) for key in ("void", "equivalent", "caught", "survived")}
+    total: dict[str, float] = {
+        key: sum(r[key] for r in results) for key in ("void", "equivalent", "caught", "survived")
+    }
     total["rate"] = total["caught"] / max(1, total["caught"] + total["survived"])
     print(total)
     if options.json:

@@ -14,6 +14,7 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("code", "shown"), re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL))
+@pytest.mark.usefixtures("own_rules")
 def test_an_example_prints_what_is_shown(code, shown):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

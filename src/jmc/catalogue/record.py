@@ -78,7 +78,7 @@ class Rule:
     @property
     def family(self) -> str:
         """The file of the catalogue that it stands in."""
-        return self.f.__module__.rpartition(".")[2]
+        return (self.f.__module__ or "").rpartition(".")[2]  # what exec defines may have no module
 
     @property
     def argnums(self) -> tuple[int, ...]:
