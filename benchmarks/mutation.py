@@ -19,8 +19,10 @@ import multiprocessing
 import os
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +60,9 @@ def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             if a.isalpha() and b.isalpha() and a != b:
                 swapped = node.value[:k] + b + a + node.value[k + 2 :]
                 yield f"labels {a}, {b} exchanged in {text}", ast.Constant(swapped)
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value not in (0, 1):
-        number: Any = node.value
-        yield f"{text} halved", ast.Constant(number / 2)
-        yield f"{text} doubled", ast.Constant(number * 2)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and node.value not in (0, 1):
+        yield f"{text} halved", ast.Constant(node.value / 2)
+        yield f"{text} doubled", ast.Constant(node.value * 2)
     elif isinstance(node, ast.Compare) and len(node.ops) == 1:
         turned = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.GtE, ast.GtE: ast.LtE}.get(type(node.ops[0]))
         if turned is not None:
@@ -94,33 +95,75 @@ def mutants(tree: Any) -> Iterator[tuple[str, Any]]:
             yield what, _Replace(old, new).visit(twin)
 
 
-def mutated_functions(function: Any, met: set[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Mutants of a function of the catalogue: of its own code, of what it closes over, of functions that it names.
-
-    A function that is reached on several paths is spoilt on the first; ``met`` has those that were.
-    """
+def mutated_functions(function: Any, own: Callable[[Any], bool]) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Mutants of a function of the catalogue: of its code, what it closes over, and the helpers that are its ``own``."""
     if isinstance(function, functools.partial):
-        for what, twin in mutated_functions(function.func, met):
+        for what, twin in mutated_functions(function.func, own):
             yield what, functools.partial(twin, *function.args, **function.keywords)
         return
-    if not isinstance(function, types.FunctionType) or not function.__module__.startswith("jmc.catalogue."):
+    if not of_catalogue(function):
         return
     path = inspect.getsourcefile(function) or ""
     found = node_of(function, tree_of(path))
     if found is not None and not function.__closure__:
         for what, twin in mutants(found):
             yield what, evaluated(twin, function, path)
-    closed = function.__closure__ or ()
-    for k, cell in enumerate(closed):
-        for what, twin in mutated_functions(cell.cell_contents, met):
-            cells = [*closed[:k], types.CellType(twin), *closed[k + 1 :]]
-            yield what, rebound(function, function.__globals__, tuple(cells))
-    for name in sorted(named(function.__code__)):
-        helper = function.__globals__.get(name)
-        if isinstance(helper, types.FunctionType) and helper not in met and not hasattr(helper, "__wrapped__"):
-            met.add(helper)
-            for what, twin in mutated_functions(helper, met):
+    closure = function.__closure__ or ()
+    for k, cell in enumerate(closure):
+        for what, twin in mutated_functions(cell.cell_contents, own):
+            cells = (*closure[:k], types.CellType(twin), *closure[k + 1 :])
+            yield what, rebound(function, function.__globals__, cells)
+    for name, helper in helpers(function).items():
+        if own(helper):
+            for what, twin in mutated_functions(helper, own):
                 yield f"{name}: {what}", rebound(function, function.__globals__ | {name: twin}, function.__closure__)
+
+
+def of_catalogue(function: Any) -> bool:
+    """A plain function in one of its files, not one that is registered."""
+    plain = isinstance(function, types.FunctionType) and not hasattr(function, "__wrapped__")
+    return plain and function.__module__.startswith("jmc.catalogue.")
+
+
+def helpers(function: types.FunctionType) -> dict[str, types.FunctionType]:
+    """The functions of the catalogue that its code names."""
+    found = {name: function.__globals__.get(name) for name in sorted(named(function.__code__))}
+    return {name: helper for name, helper in found.items() if of_catalogue(helper)}
+
+
+def reached(function: Any, met: set[Any]) -> None:
+    """Add to ``met`` all helpers that a formula uses."""
+    if isinstance(function, functools.partial):
+        reached(function.func, met)
+    elif of_catalogue(function):
+        for cell in function.__closure__ or ():
+            reached(cell.cell_contents, met)
+        for helper in {*helpers(function).values()} - met:
+            met.add(helper)
+            reached(helper, met)
+
+
+@functools.cache
+def owners() -> dict[Any, str]:
+    """For each helper the rule that answers for it: the first that uses it, in its own file if there is one."""
+    found: dict[Any, str] = {}
+    for at_home in (True, False):
+        for rule in every_rule():
+            met: set[Any] = set()
+            for formula in (*rule.jacobians, *rule.vjps, rule.derivative):
+                reached(formula, met)
+            for helper in met:
+                if not at_home or helper.__module__.endswith(f".{rule.family}"):
+                    found.setdefault(helper, rule.name)
+    return found
+
+
+def every_rule() -> list[Any]:
+    """The rules of the catalogue, and those of second derivatives."""
+    from jmc.catalogue.registry import rules
+    from jmc.checking.campaign import with_seconds
+
+    return with_seconds(rules.records())
 
 
 def rebound(function: types.FunctionType, names: dict[str, Any], cells: Any) -> types.FunctionType:
@@ -174,14 +217,21 @@ def _within(node: ast.Lambda, start: tuple[int, int]) -> bool:
 
 def spoilt(rule: Any) -> Iterator[tuple[str, Any]]:
     """The rule with each mutant of each of its closed forms."""
-    from dataclasses import replace
+    met: set[Any] = set()
+
+    def own(helper: Any) -> bool:
+        """Whether to spoil it here, which is done once for a formula."""
+        new = helper not in met and owners()[helper] == rule.name
+        met.add(helper)
+        return new
 
     for k in rule.argnums:
         one = replace(rule, argnum=k, vjps=(), derivative=None)
         formula = rule.jacobians[k] or rule.derivative
         kinds = {"jacobian": formula, "vjp": rule.vjps[k] if rule.vjps else None}
         for kind, function in kinds.items():
-            for what, twin in mutated_functions(function, set()):
+            met.clear()
+            for what, twin in mutated_functions(function, own):
                 where = f"∂/∂{rule.parameters[k].name}, {kind}: {what}"
                 if kind == "vjp":
                     vjps = tuple(twin if i == k else None for i in range(len(rule.parameters)))
@@ -211,6 +261,16 @@ def matrices(rule: Any, seed: int) -> tuple[list[Any], list[Any]]:
     return [np.asarray(J.dense()) for J in maps], tails
 
 
+@dataclass
+class Result:
+    """How many mutants of a rule met which end, and those that no proof noticed."""
+
+    rule: str
+    family: str
+    counts: Counter[str] = field(default_factory=Counter)
+    survivors: list[str] = field(default_factory=list)
+
+
 def verdict(mutant: Any, true: dict[int, Any]) -> str:
     """void, equivalent, caught or survived."""
     import numpy as np
@@ -218,24 +278,30 @@ def verdict(mutant: Any, true: dict[int, Any]) -> str:
     from jmc.checking.oracles import double_precision
     from jmc.checking.proof import check
 
+    def pairs(seed: int) -> list[tuple[Any, Any]]:
+        found = matrices(mutant, seed)
+        if [a.shape for a in found[0]] != [b.shape for b in true[seed][0]]:
+            raise ValueError("of another shape")
+        return [pair for both in zip(found, true[seed], strict=True) for pair in zip(*both, strict=False)]
+
     with double_precision(), np.errstate(all="ignore"):
         try:
-            found = {seed: matrices(mutant, seed) for seed in true}
+            if any(_far(a, b) for a, b in pairs(SEEN_SEED)):
+                return "caught"
+            if all(_same(a, b) for seed in UNSEEN_SEEDS for a, b in pairs(seed)):
+                return "equivalent"
         except Exception:  # whatever a spoilt formula raises: nobody could have stated it
             return "void"
-    if [a.shape for a in found[SEEN_SEED][0]] != [b.shape for b in true[SEEN_SEED][0]]:
-        return "void"
-    pairs = {
-        seed: [(a, b) for k in range(2) for a, b in zip(found[seed][k], true[seed][k], strict=False)] for seed in true
-    }
-    if all(_same(a, b) for seed in UNSEEN_SEEDS for a, b in pairs[seed]):
-        return "equivalent"
-    if any(not np.max(np.abs(a - b), initial=0) <= FAR * np.max(np.abs(b), initial=0) for a, b in pairs[SEEN_SEED]):
-        return "caught"
     try:
         return "survived" if check(mutant, points=1, seed=SEEN_SEED).ok else "caught"
     except Exception:
         return "caught"
+
+
+def _far(a: Any, b: Any) -> bool:
+    import numpy as np
+
+    return not np.max(np.abs(a - b), initial=0) <= FAR * np.max(np.abs(b), initial=0)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -245,52 +311,48 @@ def _same(a: Any, b: Any) -> bool:
     return np.allclose(a, b, rtol=1e-9, atol=1e-12 if np.ndim(b) else 0, equal_nan=True)
 
 
-def examine(name: str) -> dict[str, Any]:
+def examine(name: str) -> Result:
     """What became of the mutants of one rule."""
-    from dataclasses import replace
-
     from jmc.catalogue.registry import rules
     from jmc.checking.oracles import double_precision
 
     rule = rules[name]
-    counts: dict[str, int] = dict.fromkeys(("void", "equivalent", "caught", "survived"), 0)
-    survivors = []
+    result = Result(rule.name, rule.family)
     with double_precision():
         true = {k: {s: matrices(replace(rule, argnum=k), s) for s in (SEEN_SEED, *UNSEEN_SEEDS)} for k in rule.argnums}
     for what, mutant in spoilt(rule):
-        counts[result := verdict(mutant, true[mutant.argnum])] += 1
-        if result == "survived":
-            survivors.append(what)
-    return {"rule": name, "family": rule.family, **counts, "survivors": survivors}
+        found = verdict(mutant, true[mutant.argnum])
+        result.counts[found] += 1
+        if found == "survived":
+            result.survivors.append(what)
+    return result
 
 
 def main() -> int:
-    from jmc.catalogue.registry import rules
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", metavar="FAMILY", nargs="*")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    records = [rule for rule in rules.records() if not options.families or rule.family in options.families]
-    second = [rules[f"{rule.name}, second derivative"] for rule in records if rule.second is not None]
-    names = [rule.name for rule in [*records, *second]]
-    results = []
+    names = [rule.name for rule in every_rule() if not options.families or rule.family in options.families]
+    total: Counter[str] = Counter()
+    families: dict[str, Counter[str]] = {}
+    survivors: dict[str, list[str]] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, context, max_tasks_per_child=10) as pool:
-        for result in pool.map(examine, names, chunksize=4):
-            results.append(result)
-            print(result["family"], result["rule"], {k: v for k, v in result.items() if isinstance(v, int)}, flush=True)
-            for survivor in result["survivors"]:
+    with ProcessPoolExecutor(options.workers, context, max_tasks_per_child=40) as pool:
+        for result in pool.map(examine, names):
+            total += result.counts
+            families[result.family] = families.get(result.family, Counter()) + result.counts
+            print(result.family, result.rule, dict(result.counts), flush=True)
+            for survivor in result.survivors:
                 print("   survived:", survivor)
-    total: dict[str, float] = {
-        key: sum(r[key] for r in results) for key in ("void", "equivalent", "caught", "survived")
-    }
-    total["rate"] = total["caught"] / max(1, total["caught"] + total["survived"])
-    print(total)
+                survivors.setdefault(result.rule, []).append(survivor)
+    rate = total["caught"] / max(1, total["caught"] + total["survived"])
+    print(dict(total), f"{rate:.2%} caught")
     if options.json:
-        options.json.write_text(json.dumps({"total": total, "rules": results}, indent=1, ensure_ascii=False) + "\n")
-    return 1 if total["rate"] < 0.99 else 0
+        found = {"rate": rate, "total": total, "families": families, "survivors": survivors}
+        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    return 1 if rate < 0.99 else 0
 
 
 if __name__ == "__main__":

@@ -141,3 +141,30 @@ def test_10_a_partial_derivative_is_not_the_total_one():
     assert partial == 1.0  # "∂y/∂x", printed for both
     assert agrees(total, 1 + 2 * x)
     assert not agrees(partial, total)
+
+
+# and where other sources, or an earlier version, are
+
+
+def test_the_sum_of_a_scaled_vector_moves_with_the_scale_by_its_sum():
+    x, z = jnp.asarray([0.5, -2.0, 3.0]), jnp.asarray(1.5)
+    rule = jmc.rules["P-4.4.4"]
+    assert agrees(rule.jacobian(x, z).dense(), jax.grad(lambda z: jnp.sum(x * z))(z))
+    assert not agrees(3.0, jax.grad(lambda z: jnp.sum(x * z))(z))  # n, in the version of January 2018
+
+
+def test_a_squared_modulus_is_meant_where_the_cookbook_prints_a_square():
+    u, v, p, q, c, d = jmc.rules["K-89"].sample(0)
+    a, b = jax.lax.complex(p, q), jax.lax.complex(c, d)
+
+    def off(u, v):
+        return a - jnp.conj(jax.lax.complex(u, v)) @ b
+
+    def complex_gradient(f):  # ∂/∂u + i ∂/∂v, of the parts of f
+        parts = [jax.grad(lambda u, v, part=part: part(f(u, v)), (0, 1))(u, v) for part in (jnp.real, jnp.imag)]
+        (by_u, by_v), (imaginary_by_u, imaginary_by_v) = parts
+        return by_u - imaginary_by_v + 1j * np.asarray(by_v + imaginary_by_u)
+
+    printed = -2 * b * jnp.conj(off(u, v))
+    assert agrees(complex_gradient(lambda u, v: jnp.square(jnp.abs(off(u, v)))), printed)
+    assert not agrees(complex_gradient(lambda u, v: jnp.square(off(u, v))), printed)
