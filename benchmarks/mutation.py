@@ -96,7 +96,7 @@ def mutants(tree: Any) -> Iterator[tuple[str, Any]]:
 
 
 def mutated_functions(function: Any, own: Callable[[Any], bool]) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Mutants of a function of the catalogue: of its code, what it closes over, and the helpers that are its ``own``."""
+    """Mutants of a function of the catalogue: of its code, what it closes over, and helpers that are its ``own``."""
     if isinstance(function, functools.partial):
         for what, twin in mutated_functions(function.func, own):
             yield what, functools.partial(twin, *function.args, **function.keywords)
