@@ -125,7 +125,7 @@ def of_catalogue(function: Any) -> bool:
     return plain and function.__module__.startswith("jmc.catalogue.")
 
 
-def helpers(function: types.FunctionType) -> dict[str, types.FunctionType]:
+def helpers(function: types.FunctionType) -> dict[str, Any]:
     """The functions of the catalogue that its code names."""
     found = {name: function.__globals__.get(name) for name in sorted(named(function.__code__))}
     return {name: helper for name, helper in found.items() if of_catalogue(helper)}
