@@ -249,7 +249,7 @@ class TestStorage:
 def test_runs_of_the_same_second_have_folders_of_their_own(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda _: "20260101-000000")
-    monkeypatch.setattr("jmc.train.run._train_and_record", _interrupt)
+    monkeypatch.setattr("jmc.train.fit.fit", _interrupt)
     for name in ("test-20260101-000000", "test-20260101-000000-2"):
         with pytest.raises(KeyboardInterrupt):
             run(config(data / "own.csv"), run_dir=None, dry_run=False, as_json=False, quiet=True)
