@@ -55,7 +55,7 @@ def contenders(name: str, overrides: list[str]) -> dict[str, Callable[[], Any]]:
     def python_loop() -> Any:
         state = jax.tree.map(jnp.copy, start)
         for i in counts:
-            state, _ = step(state, i, stop, X, y)
+            state = step(state, i, stop, X, y)[0]
         return state.params
 
     found = {"scan": scan("closed_form"), "scan, autodiff": scan("autodiff"), "Python loop": python_loop}

@@ -34,7 +34,7 @@ def arrays(problem, dtype):
 def trajectory(path, gradient="closed_form"):
     """The parameters at the start and after every 100th step of training in float32."""
     problem = problem_of(path)
-    snapshots = [host(initial(problem))]
+    snapshots, examples = [host(initial(problem))], arrays(problem, "float32")
     train(
         objective(problem),
         optimizer.build(problem.config.optimizer),
@@ -42,11 +42,11 @@ def trajectory(path, gradient="closed_form"):
         gradient,
         Batches(jax.random.key(problem.config.train.seed), problem.examples, problem.batch_size),
         initial(problem),
-        *arrays(problem, "float32"),
+        lambda *_: examples,
         steps=problem.steps,
         length=LOOK_EVERY,
         training_loss=lambda _: 0.0,
-        on_chunk=lambda step, params, loss, seconds: snapshots.append(host(params)),
+        on_look=lambda look: bool(snapshots.append(host(look.state.params))),
     )
     return snapshots
 

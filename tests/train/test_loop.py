@@ -8,7 +8,7 @@ import pytest
 from draws import normal
 
 import jmc
-from jmc.train.loop import GRADIENTS, Batches, State, make_chunk, train
+from jmc.train.loop import GRADIENTS, Batches, State, make_chunk, norm, train
 
 N, STEPS = 12, 11
 X = np.asarray(normal(N, 3))
@@ -45,13 +45,22 @@ class Run:
         final_loss=0.0,
         gradient="closed_form",
         rate=UNIT,
-        stops=0,
+        every=None,
+        stops=(),
+        enough=STEPS,
     ):
-        self.rows, self.seen = [], []
+        self.rows, self.seen, self.norms, self.asked = [], [], [], []
+        arrays = jnp.asarray(X), jnp.asarray(y)
 
-        def on_chunk(step, params, loss, seconds):
-            self.rows.append((step, loss, host(params)))
-            self.seen.append((params, seconds))
+        def examples(start, stop):
+            self.asked.append((start, stop))
+            return arrays
+
+        def on_look(look):
+            self.rows.append((look.step, look.loss, host(look.state.params)))
+            self.seen.append((look.state.params, look.seconds))
+            self.norms.append(jax.tree.map(float, look.norms))
+            return look.step >= enough
 
         self.outcome = train(
             cost,
@@ -60,13 +69,13 @@ class Run:
             gradient,
             batches,
             {name: jnp.asarray(array) for name, array in START.items()},
-            jnp.asarray(X),
-            jnp.asarray(y),
+            examples,
             steps=steps,
             length=length,
+            every=every,
             stops=stops,
             training_loss=lambda _: final_loss,
-            on_chunk=on_chunk,
+            on_look=on_look,
         )
         self.params = host(self.outcome.params)
         self.steps = [step for step, _, _ in self.rows]
@@ -135,6 +144,11 @@ class TestBatches:
         assert Batches(DRAWN.key, N, None).indices(self.steps) is None
 
 
+@pytest.fixture
+def stopped_at():
+    return lambda steps: Run(steps=steps).params
+
+
 class TestChunks:
     def test_as_a_plain_python_loop(self, whole):
         trail, losses = python_loop()
@@ -176,16 +190,33 @@ class TestChunks:
         params = {name: jnp.asarray(array) for name, array in START.items()}
         arrays = jnp.asarray(X), jnp.asarray(Y)
         ended = train(
-            cost, SGD, UNIT, "closed_form", DRAWN, params, *arrays,
-            steps=1, length=1, training_loss=lambda _: 0.0, on_chunk=lambda *_: None,
+            cost, SGD, UNIT, "closed_form", DRAWN, params, lambda *_: arrays,
+            steps=1, length=1, training_loss=lambda _: 0.0, on_look=lambda _: False,
         )  # fmt: skip
         same_bits(host(params), START)
         assert ended.steps == 1
 
     def test_chunks_also_end_where_they_are_told_to(self, whole):
-        cut = Run(stops=3)
-        assert cut.steps == [3, 6, 9, 11]
+        cut = Run(stops=[3, 5])
+        assert cut.steps == [3, 5, 6, 9, 10, 11]
         same_bits(cut.params, whole.params)
+
+    def test_a_look_may_be_rarer_than_a_chunk(self, whole):
+        rare = Run(length=3, every=8)
+        assert rare.steps == [8, 11]
+        assert rare.asked == [(0, 3), (3, 6), (6, 8), (8, 11)]
+        same_bits(rare.params, whole.params)
+        _, losses = python_loop()
+        np.testing.assert_allclose(
+            [loss for _, loss, _ in rare.rows], [np.mean(losses[:8]), np.mean(losses[8:])], rtol=1e-6
+        )
+
+    @pytest.mark.parametrize("enough", [4, 7, 8])
+    def test_it_ends_where_a_look_says_so(self, stopped_at, enough):
+        run = Run(enough=enough)
+        ended = -(-enough // 4) * 4
+        assert (run.steps[-1], run.outcome.steps, run.outcome.diverged_at) == (ended, ended, None)
+        same_bits(run.params, stopped_at(ended))
 
     def test_each_step_moves_at_its_own_rate(self):
         falling = optax.linear_schedule(0.05, 0.0, STEPS)
@@ -205,10 +236,38 @@ def stopped():
         params = {name: jnp.asarray(array) for name, array in START.items()}
         state = State(params, SGD.init(params), jnp.asarray(True))
         for start in range(0, steps, 4):
-            state, _ = chunk(state, jnp.int32(start), jnp.int32(steps), X, Y)
+            state, *_ = chunk(state, jnp.int32(start), jnp.int32(steps), X, Y)
         return host(state.params)
 
     return parameters
+
+
+class TestNorms:
+    def test_of_the_last_gradient_and_of_the_parameters(self, whole):
+        trail, _ = python_loop()
+        rows = np.asarray(DRAWN.indices(jnp.arange(STEPS, dtype=jnp.int32)))
+        for (step, _, params), norms in zip(whole.rows, whole.norms, strict=True):
+            batch = X[rows[step - 1]], Y[rows[step - 1]]
+            gradient = jax.grad(cost)({name: jnp.asarray(a) for name, a in trail[step - 1].items()}, *batch)
+            for name in params:
+                assert norms.gradient[name] == pytest.approx(np.linalg.norm(gradient[name]), rel=1e-4)
+                assert norms.parameter[name] == pytest.approx(np.linalg.norm(params[name]), rel=1e-6)
+
+    def test_of_the_last_good_step_where_it_diverges(self):
+        broken = X.copy()
+        broken[6, 1] = np.nan
+        run = Run(X=broken, batches=OneByOne())
+        good = Run(batches=OneByOne(), steps=5)
+        assert run.steps == [4, 5]
+        assert run.norms == good.norms
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [([3e30, -4e30], 5e30), ([3e-30, -4e-30], 5e-30), ([0.0, 0.0], 0.0), ([], 0.0), ([np.inf, 1.0], np.nan)],
+    )
+    def test_the_squares_neither_overflow_nor_underflow(self, values, expected):
+        np.testing.assert_allclose(norm(jnp.array(values, "float32")), expected, rtol=1e-6)
+        assert norm(jnp.array(2.0, "bfloat16")).dtype == jnp.float32
 
 
 class TestDivergence:
@@ -254,6 +313,18 @@ class TestDivergence:
         assert run.outcome.diverged_at == steps
         assert run.outcome.steps == steps - 1
         same_bits(run.params, stopped(steps - 1))
+
+    @pytest.mark.parametrize(("step", "rows"), [(0, []), (1, []), (3, [2]), (6, [5]), (9, [8]), (10, [8, 9])])
+    def test_looks_rarer_than_chunks(self, stopped, step, rows):
+        broken = X.copy()
+        broken[step, 1] = np.nan
+        run = Run(X=broken, batches=OneByOne(), length=3, every=8)
+        assert (run.outcome.diverged_at, run.steps) == (step, rows)
+        close(run.params, stopped(run.outcome.steps))
+        _, losses = python_loop(batches=OneByOne())
+        stretch = {3: losses[:3], 6: losses[:6], 9: losses[:8], 10: losses[8:10]}
+        for _, loss, _ in run.rows[-1:]:
+            np.testing.assert_allclose(loss, np.mean(stretch[step]), rtol=1e-6)
 
     def test_the_last_row_averages_the_finite_losses_of_its_chunk(self):
         broken = X.copy()

@@ -96,11 +96,16 @@ class TestDirectory:
             assert {*row} == {
                 *("step", "loss", "learning_rate", "seconds", "steps_per_second"),
                 *(f"validation_{name}" for name in ("loss", "r2", "rmse", "mae")),
+                *(f"{kind}_norm/{name}" for kind in ("gradient", "parameter") for name in ("w", "b")),
             }
             cosine = 0.05 * (1 + math.cos(math.pi * (row["step"] - 1 - 3) / 20)) / 2
             assert row["learning_rate"] == pytest.approx(cosine, abs=1e-8)
             assert row["steps_per_second"] == pytest.approx(row["step"] / row["seconds"])
         assert found[-1]["validation_loss"] == result["validation"]["loss"]
+        last = parameters(directory / "parameters.npz")
+        for name, array in last.items():
+            assert found[-1][f"parameter_norm/{name}"] == pytest.approx(np.linalg.norm(array), rel=1e-6)
+            assert found[-1][f"gradient_norm/{name}"] > 0
 
     def test_result(self, first):
         _, directory, result = first

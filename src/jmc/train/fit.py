@@ -37,22 +37,26 @@ def fit(problem: Problem, record: Record, *, quiet: bool, began: float) -> dict[
     def assess(params: Params) -> dict[str, float] | None:
         return evaluator(params, validation, data.y_valid) if validation else None
 
-    def on_chunk(step: int, params: Params, loss: float, seconds: float) -> None:
-        row: dict[str, Any] = {"step": step, "loss": loss}
+    def on_look(look: Look) -> bool:
+        params = look.state.params
+        row: dict[str, Any] = {"step": look.step, "loss": look.loss}
         row |= {f"validation_{name}": value for name, value in (assess(params) or {}).items()}
         row |= {
-            "learning_rate": float(np.asarray(rate(step - 1))),
-            "seconds": seconds,
-            "steps_per_second": step / seconds,
+            "learning_rate": float(np.asarray(rate(look.step - 1))),
+            "seconds": look.seconds,
+            "steps_per_second": look.step / look.seconds,
         }
+        for kind, norms in look.norms._asdict().items():
+            row |= {f"{kind}_norm/{name}": float(norms[name]) for name in problem.shapes}
         rows.append(row)
         record.metrics(row)
         every = config.checkpoint.every_steps
-        if every and step % every == 0:
+        if every and look.step % every == 0:
             host = _host(params)
             if all(np.isfinite(array).all() for array in host.values()):
-                record.checkpoint(step, host, config.checkpoint.keep)
+                record.checkpoint(look.step, host, config.checkpoint.keep)
         advance(row)
+        return False
 
     load_seconds = time.perf_counter() - began
     note(f"{headline(problem)} → {record.directory}", quiet=quiet)
@@ -64,12 +68,12 @@ def fit(problem: Problem, record: Record, *, quiet: bool, began: float) -> dict[
             config.train.gradient,
             Batches(jax.random.key(config.train.seed), problem.examples, problem.batch_size),
             initial(problem),
-            *training,
+            lambda *_: training,
             steps=problem.steps,
             length=problem.chunk,
-            stops=config.checkpoint.every_steps,
+            stops=[config.checkpoint.every_steps] if config.checkpoint.every_steps else [],
             training_loss=lambda params: evaluator(params, training, data.y_train)["loss"],
-            on_chunk=on_chunk,
+            on_look=on_look,
         )
     params = {name: np.asarray(outcome.params[name]) for name in problem.shapes}
     record.parameters(_host(outcome.params))
