@@ -12,7 +12,7 @@ import numpy as np
 from jmc.train import optimizer
 from jmc.train.config import to_toml
 from jmc.train.evaluation import Evaluator, evaluate
-from jmc.train.loop import Batches, train
+from jmc.train.loop import Batches, Look, train
 from jmc.train.model import Params, initial, objective
 from jmc.train.problem import Problem
 from jmc.train.progress import note, progress
