@@ -151,7 +151,9 @@ steps = true
         "--set:",
         "--set:",
     ]
-    assert lines[0] == ("c.toml:1: `top` = 1: unknown table (allowed: data, model, loss, optimizer, train, checkpoint)")
+    assert lines[0] == (
+        "c.toml:1: `top` = 1: unknown table (allowed: data, model, loss, optimizer, train, checkpoint, log)"
+    )
     assert lines[1].endswith('"wine", but got "diabets"; did you mean "diabetes"?')
     assert lines[2] == "c.toml:6: `model.widths[1]` = -3: must be an integer from 1 to 10**6, but got -3"
     assert "`model.activation[1]`" in lines[3]
@@ -291,6 +293,13 @@ def test_wrong_overrides(good, overrides, words):
         (["loss.delta=2.0"], "loss.delta", "is read only by huber"),
         (["train.epochs=2", "train.steps=3"], "train.epochs", "set only one of"),
         (["optimizer.warmup_steps=10"], "optimizer.warmup_steps", "must be less than `train.steps` = 10"),
+        (["train.watch=loss"], "train.watch", "set `train.patience` too"),
+        (["train.min_delta=0.1"], "train.min_delta", "set `train.patience` too"),
+        (
+            ["train.patience=3", "data.validation_fraction=0.0"],
+            "train.watch",
+            "needs a validation part, but `data.validation_fraction` = 0",
+        ),
         (["data.path=a.txt"], "data.path", "must end in .npz or .csv"),
         (["data.path=a.csv"], "data.target", "is missing: a .csv file needs"),
     ],

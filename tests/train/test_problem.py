@@ -106,6 +106,8 @@ class TestSteps:
             ({"steps": 2000}, 50, 20),
             ({"steps": 2000, "log_every": 7}, 50, 7),
             ({"steps": 2000}, 1, 1),
+            ({"steps": 2000, "evaluate_every": 3}, 15, 3),
+            ({"steps": 2000, "evaluate_every": 50}, 0, 20),
         ],
     )
     def test_chunk(self, train, every, chunk):
@@ -207,6 +209,21 @@ class TestDecide:
 def test_a_config_that_does_not_suit_the_data(classes, model, loss, message):
     config = configure(model={"kind": "neuron"} | model, loss={"kind": loss})
     assert message in refusal(config, dataset(classes=classes))
+
+
+class TestWatch:
+    def test_only_what_the_rows_have(self):
+        watched = configure(train={"steps": 1, "patience": 2, "watch": "validation_accuracy"})
+        assert refusal(watched, dataset()) == (
+            "`train.watch` must be among loss, validation_loss, validation_r2, validation_rmse, validation_mae, "
+            "since `y` is the target of a regression, but got validation_accuracy"
+        )
+        assert bind(watched, dataset(classes=2)).steps == 1
+        unseen = configure(train={"steps": 1, "patience": 2})
+        assert refusal(unseen, dataset(M=0)) == (
+            "`train.watch` must be among loss, since of 12 examples none is held out, but got validation_loss"
+        )
+        assert bind(configure(train={"steps": 1}), dataset(M=0)).steps == 1
 
 
 class TestRange:

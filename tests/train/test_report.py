@@ -14,6 +14,9 @@ RESULT = {
     "status": "done",
     "diverged_at_step": None,
     "steps": 5000,
+    "stopped_early": False,
+    "parameters_step": 5000,
+    "best": None,
     "train": {"loss": 2845.1, "r2": 0.527, "rmse": 53.3, "mae": 43.2},
     "validation": {"loss": 2912.7, "r2": 0.4736, "rmse": 53.97, "mae": 42.9},
     "parameters": 11,
@@ -182,7 +185,8 @@ def test_without_a_validation_part():
 
 
 def test_divergence_names_its_step(one):
-    text = Outline(page(result=RESULT | {"status": "diverged", "diverged_at_step": 1432, "steps": 1431})).text
+    broken = {"status": "diverged", "diverged_at_step": 1432, "steps": 1431, "parameters_step": 1431}
+    text = Outline(page(result=RESULT | broken)).text
     assert "neuron: diverged at step 1 432" in text
     assert "The loss was no longer finite at step 1 432. Training stopped there" in text
     assert "those after step 1 431" in text

@@ -1,6 +1,8 @@
+import csv
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -12,6 +14,7 @@ from problems import configure
 from jmc.train.config import to_toml
 from jmc.train.record import sha256
 from jmc.train.run import run
+from jmc.train.schema import LogConfig
 
 rng = np.random.default_rng(0)
 FEATURES = rng.normal(size=(30, 2))
@@ -173,6 +176,89 @@ def test_another_seed_means_others(first, data, tmp_path):
     other = config(data / "own.csv", seed=1, **BATCHES)
     assert trained(other, tmp_path / "other")["params_sha256"] != first[2]["params_sha256"]
     assert not (tmp_path / "other" / "checkpoints").exists()
+
+
+class TestEvaluation:
+    def test_only_every_so_many_steps_and_at_the_end(self, first, data, tmp_path):
+        asked, _, result = first
+        rare = replace(asked, train=asked.train.model_copy(update={"evaluate_every": 8}))
+        assert trained(rare, tmp_path / "run")["params_sha256"] == result["params_sha256"]
+        found = {row["step"]: row for row in rows(tmp_path / "run")}
+        assert [*found] == [5, 8, 10, 15, 16, 20, 23]
+        assert [step for step, row in found.items() if "validation_r2" in row] == [8, 16, 23]
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noise")
+    drawn = np.random.default_rng(1)
+    X = drawn.normal(size=(40, 5))
+    np.savez(folder / "noise.npz", X=X, y=X[:, 0] + drawn.normal(size=40))
+    return folder
+
+
+class TestEarlyStopping:
+    def config(self, noise, **train):
+        """A neuron that has learnt its part by heart after some steps, and then gets worse on the other."""
+        return configure(
+            data={"path": str(noise / "noise.npz"), "validation_fraction": 0.5},
+            model={"kind": "network", "widths": [32], "activation": "tanh"},
+            optimizer={"learning_rate": 0.01, "kind": "adam"},
+            train={"steps": 300, "log_every": 5} | train,
+        )
+
+    def test_it_ends_and_keeps_the_best_parameters(self, noise, tmp_path, capsys):
+        result = trained(self.config(noise, patience=4), tmp_path / "run")
+        found = rows(tmp_path / "run")
+        losses = [row["validation_loss"] for row in found]
+        best = int(np.argmin(losses))
+        assert len(found) == best + 5 < 60
+        assert result["stopped_early"]
+        assert result["steps"] == found[-1]["step"]
+        assert result["parameters_step"] == found[best]["step"]
+        assert result["best"] == {"watch": "validation_loss", "step": found[best]["step"], "value": losses[best]}
+        assert result["validation"]["loss"] == losses[best]
+        whole = trained(self.config(noise, steps=result["parameters_step"]), tmp_path / "whole")
+        assert whole["params_sha256"] == result["params_sha256"]
+        assert (whole["stopped_early"], whole["best"], whole["parameters_step"]) == (False, None, whole["steps"])
+        out = capsys.readouterr().out.splitlines()[0]
+        assert out.startswith(f"kept        the parameters of step {best * 5 + 5}, whose validation loss ")
+        assert out.endswith(f"is the best; it was no better by step {result['steps']}, which ended training")
+        page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+        assert "the best by validation loss, which was then no better" in page
+
+    def test_the_best_are_kept_where_it_runs_to_its_end(self, noise, tmp_path):
+        result = trained(self.config(noise, patience=1000, watch="validation_r2"), tmp_path / "run")
+        values = [row["validation_r2"] for row in rows(tmp_path / "run")]
+        assert (result["stopped_early"], result["steps"]) == (False, 300)
+        assert result["best"]["value"] == max(values) == result["validation"]["r2"]
+
+    def test_the_best_are_kept_where_it_diverges(self, noise, tmp_path):
+        wild = self.config(noise, patience=1000, watch="loss", log_every=1)
+        wild = replace(wild, optimizer=wild.optimizer.model_copy(update={"kind": "sgd", "learning_rate": 2.0}))
+        result = trained(wild, tmp_path / "run", code=5)
+        losses = [row["loss"] for row in rows(tmp_path / "run")]
+        assert result["parameters_step"] == result["best"]["step"] == int(np.argmin(losses)) + 1 < result["steps"]
+
+
+class TestSinks:
+    def test_a_row_of_csv_for_each_of_json(self, first, data, tmp_path):
+        asked, _, _ = first
+        asked = replace(asked, train=asked.train.model_copy(update={"evaluate_every": 8}), log=LogConfig(csv=True))
+        trained(asked, tmp_path / "run")
+        with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
+            table = [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+        assert table == rows(tmp_path / "run")
+
+    def test_a_sink_without_its_package(self, data, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr("jmc.train.extras.find_spec", lambda _: None)
+        asked = replace(config(data / "own.csv"), log=LogConfig(tensorboard=True))
+        assert run(asked, run_dir=tmp_path / "run", dry_run=False, as_json=False, quiet=True) == 2
+        assert capsys.readouterr().err == (
+            "jmc: `log.tensorboard` = true needs the package tensorboardX, which is not there: "
+            "pip install 'jmc[tensorboard]'\n"
+        )
+        assert not (tmp_path / "run").exists()
 
 
 class TestDtypes:

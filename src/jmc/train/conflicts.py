@@ -164,3 +164,20 @@ def _one_length(epochs: int | None, steps: int | None) -> str | None:
 @_conflict("optimizer.warmup_steps", "train.steps")
 def _warm_up_ends(warmup: int, steps: int | None) -> str | None:
     return f"must be less than `train.steps` = {steps}" if steps is not None and warmup >= steps else None
+
+
+@_conflict("train.watch", "train.patience")
+def _watched_for_patience(watch: str, patience: int | None) -> str | None:
+    idle = patience is None and watch != "validation_loss"
+    return "is watched for early stopping only, so set `train.patience` too" if idle else None
+
+
+@_conflict("train.min_delta", "train.patience")
+def _min_delta_of_patience(min_delta: float, patience: int | None) -> str | None:
+    return "counts for early stopping only, so set `train.patience` too" if patience is None and min_delta else None
+
+
+@_conflict("train.watch", "train.patience", "data.validation_fraction")
+def _something_to_watch(watch: str, patience: int | None, fraction: float) -> str | None:
+    blind = patience is not None and watch != "loss" and fraction == 0
+    return 'needs a validation part, but `data.validation_fraction` = 0; watch "loss"' if blind else None

@@ -3,6 +3,9 @@
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+METRICS = {"regression": ("loss", "r2", "rmse", "mae"), "classification": ("loss", "accuracy")}
+"""The objective and the figures of each task, by the names they have in the rows of metrics."""
+
 
 def metrics(task: str, y: Shaped[np.ndarray, " N"], prediction: Shaped[np.ndarray, " N"]) -> dict[str, float]:
     """R², RMSE and MAE of a regression, in the target's unit; the accuracy of a classification."""

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from jmc.train.data import DataError, Dataset
-from jmc.train.schema import Config
+from jmc.train.metrics import METRICS
+from jmc.train.schema import Config, Watch
 
 Encoding = Literal["value", "labels", "zero_one", "signs", "one_hot"]
 
@@ -85,10 +86,18 @@ class Problem:
     @property
     def chunk(self) -> int:
         """Steps between two looks of the host: ``train.log_every``, else about a hundredth of the run."""
-        every, log_every = self.config.checkpoint.every_steps or self.steps, self.config.train.log_every
+        train = self.config.train
+        every, log_every = self.config.checkpoint.every_steps or self.steps, train.log_every
         if log_every is None:
             log_every = min(-(-self.steps // 100), max(1, 2**22 // (self.batch_size or 1)))
-        return min(log_every, every, self.steps)
+        return min(log_every, every, train.evaluate_every or self.steps, self.steps)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Every key that a row of metrics may have, in order."""
+        validation = [f"validation_{name}" for name in METRICS[self.data.task]] if len(self.data.y_valid) else []
+        norms = [f"{kind}_norm/{name}" for kind in ("gradient", "parameter") for name in self.shapes]
+        return ["step", "loss", *validation, "learning_rate", "seconds", "steps_per_second", *norms]
 
     @property
     def flops_per_step(self) -> int:
@@ -175,6 +184,7 @@ def bind(config: Config, data: Dataset) -> Problem:
     hidden = config.model.widths if kind == "network" else []
     problem = Problem(config, data, encoding, outputs, (data.n_features, *hidden, outputs or 1))
     _check_steps(problem)
+    _check_watch(problem)
     _check_range(problem)
     return problem
 
@@ -188,6 +198,19 @@ def _check_steps(problem: Problem) -> None:
             f"`optimizer.warmup_steps` must be less than the {problem.steps:,} steps that `train.epochs` gives, "
             f"but got {warmup:,}"
         )
+
+
+def _check_watch(problem: Problem) -> None:
+    """Raises DataError where early stopping watches a metric that the rows will not have."""
+    watch, data = problem.config.train.watch, problem.data
+    if problem.config.train.patience is None or watch in problem.columns:
+        return
+    if not len(data.y_valid):
+        why = f"of {problem.examples:,} examples none is held out"
+    else:
+        why = f"`{data.target_name}` is the target of a {data.task}"
+    seen = ", ".join(column for column in problem.columns if column in get_args(Watch))
+    raise DataError(f"`train.watch` must be among {seen}, since {why}, but got {watch}")
 
 
 def _check_range(problem: Problem) -> None:

@@ -10,7 +10,16 @@ from typing import IO, Any
 
 import numpy as np
 
-_FILES = ("config.toml", "metrics.jsonl", "parameters.npz", "result.json", "report.html", "checkpoints")
+_FILES = (
+    "config.toml",
+    "metrics.jsonl",
+    "parameters.npz",
+    "result.json",
+    "report.html",
+    "checkpoints",
+    "metrics.csv",
+    "tensorboard",
+)
 
 
 class RunExistsError(ValueError):

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jmc.train import sinks
 from jmc.train.config import to_toml
 from jmc.train.data import DataError, load
 from jmc.train.problem import Problem, bind
@@ -25,6 +26,7 @@ def run(config: Config, *, run_dir: Path | None, dry_run: bool, as_json: bool, q
     try:
         problem = bind(config, load(config.data, Path()))
         _check_memory(problem)
+        sinks.check(config.log)
         if dry_run:
             print(to_json(problem.summary()) if as_json else describe(problem))
             return DONE

@@ -28,6 +28,7 @@ Text = Annotated[str, Field(min_length=1)]
 DataSet = Literal["diabetes", "breast_cancer", "digits", "iris", "wine"]
 Activation = Literal["relu", "tanh", "sigmoid", "softplus", "gelu", "silu", "identity"]
 Output = Literal[Activation, "softmax"]
+Watch = Literal["validation_loss", "validation_r2", "validation_rmse", "validation_mae", "validation_accuracy", "loss"]
 
 _NETWORK = ReadBy(("network",))
 _MOMENTUM = ReadBy(("momentum", "nesterov"))
@@ -104,6 +105,10 @@ class TrainConfig(Table):
     dtype: Literal["float32", "float64", "bfloat16"] = "float32"
     gradient: Literal["closed_form", "autodiff"] = "closed_form"
     log_every: Count | None = None  # None: about 100 rows of metrics per run
+    evaluate_every: Count | None = None  # None: the validation part is evaluated for every row
+    patience: Count | None = None  # early stopping after so many values of `watch` that are no better; None: never
+    watch: Watch = "validation_loss"
+    min_delta: NonNegative = 0.0  # by how much a value must be better to count
 
 
 class CheckpointConfig(Table):
@@ -111,6 +116,13 @@ class CheckpointConfig(Table):
 
     every_steps: CountOrZero = 0  # 0: only the final parameters
     keep: Annotated[int, Field(ge=1, le=10**6)] = 3
+
+
+class LogConfig(Table):
+    """Where rows of metrics go besides metrics.jsonl."""
+
+    csv: bool = False
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,7 @@ class Config:
     optimizer: OptimizerConfig
     train: TrainConfig
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    log: LogConfig = field(default_factory=LogConfig)
     name: str = field(default="config", compare=False)
 
 
@@ -133,6 +146,7 @@ TABLES: Mapping[str, type[Table]] = {
     "optimizer": OptimizerConfig,
     "train": TrainConfig,
     "checkpoint": CheckpointConfig,
+    "log": LogConfig,
 }
 
 

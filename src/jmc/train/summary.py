@@ -44,8 +44,13 @@ def report(result: dict[str, Any]) -> str:
         "gradient": _agreement(result["gradient"], result["gradient_checks"]),
         "report": result["report"],
     }
+    kept, best = result["parameters_step"], result["best"]
+    if best:
+        watch = best["watch"].replace("_", " ")
+        why = f"; it was no better by step {result['steps']:,}, which ended training" if result["stopped_early"] else ""
+        lines = {"kept": f"the parameters of step {kept:,}, whose {watch} {best['value']:.4g} is the best{why}"} | lines
     if result["status"] == "diverged":
-        step, kept = result["diverged_at_step"], result["steps"]
+        step = result["diverged_at_step"]
         lines = {
             "diverged": f"the loss is not finite at step {step:,}; kept the parameters of step {kept:,}. "
             "Try a smaller optimizer.learning_rate, or optimizer.clip_norm"
