@@ -26,7 +26,16 @@ def loaded_by(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["train", "--help"], ["check", "--help"], ["rules", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["check", "--help"],
+        ["rules", "--help"],
+        ["runs", "--help"],
+        ["report", "--help"],
+    ],
 )
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_by(*arguments) == (0, set())
@@ -58,10 +67,16 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "jmc: error: a command is required: check, rules, train"),
-        (["trian"], "jmc: error: unknown command `trian`; did you mean `train`? (allowed: check, rules, train)"),
-        (["TRAIN"], "jmc: error: unknown command `TRAIN`; did you mean `train`? (allowed: check, rules, train)"),
-        (["zzz"], "jmc: error: unknown command `zzz` (allowed: check, rules, train)"),
+        ([], "jmc: error: a command is required: check, report, rules, runs, train"),
+        (
+            ["trian"],
+            "jmc: error: unknown command `trian`; did you mean `train`? (allowed: check, report, rules, runs, train)",
+        ),
+        (
+            ["TRAIN"],
+            "jmc: error: unknown command `TRAIN`; did you mean `train`? (allowed: check, report, rules, runs, train)",
+        ),
+        (["zzz"], "jmc: error: unknown command `zzz` (allowed: check, report, rules, runs, train)"),
         (["--verison"], "jmc: error: unknown argument --verison; did you mean --version?"),
         (["-x"], "jmc: error: unknown argument -x"),
     ],

@@ -1,13 +1,12 @@
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import Outline
 
 from jmc.train.evaluation import Evaluation, GradientCheck
 from jmc.train.report import render
 
-VOID = {"meta", "br", "hr", "img", "input", "link"}
 HOSTILE = "<script>alert(1)</script>"
 TIMINGS = {"load_seconds": 1.2, "compile_seconds": 0.9, "run_seconds": 0.016, "total_seconds": 4.2}
 RESULT = {
@@ -85,36 +84,6 @@ def page(evaluation=FIELDS["evaluation"], **changes):
 @pytest.fixture(scope="module")
 def one():
     return page(rows=ROWS)
-
-
-class Outline(HTMLParser):
-    """The text of a page, in its order, the tags it opened, and proof that it closed them."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.words = [], [], []
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        assert len(dict(attrs)) == len(attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).replace("\u202f", " ").split())
 
 
 def labels(html):

@@ -12,7 +12,9 @@ from io import TextIOWrapper
 # Each is a module here with `run(arguments) -> int`; its summary stands here so that help need not load it.
 COMMANDS = {
     "check": "hold a hand-derived derivative to the truth, and name the mistake",
+    "report": "compare runs in one page",
     "rules": "show, search and prove the rules of the catalogue",
+    "runs": "list runs with their status and final metrics",
     "train": "train a neuron, a layer or a network as a TOML file says",
 }
 BAD_USAGE, STORAGE_FAILED, INTERRUPTED, READER_GONE = 2, 6, 130, 141

@@ -21,6 +21,7 @@ MOST_SCATTER_POINTS = 2000
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")  # not seven: colour and marker differ in 63 classes
 _LARGEST = 1e270  # beyond it the margins of an axis overflow, a twentieth of its decades
 _GRID = 300
+_DASHES: tuple[tuple[float, ...], ...] = ((), (5.0, 2.0), (1.5, 1.5), (6.0, 2.0, 1.5, 2.0))
 
 
 def loss_curve(steps: Sequence[int], training: Sequence[float | None], validation: Sequence[float | None]) -> str:
@@ -53,6 +54,33 @@ def metric_curve(steps: Sequence[int], values: Sequence[float | None], name: str
         _legend(axes, 1)
         _over_steps(axes, name)
         return to_svg(figure, "metric", f"{name} against step")
+
+
+def compared_curves(
+    series: Sequence[tuple[int, Sequence[int], Sequence[float | None]]], name: str, *, log: bool = True
+) -> str:
+    """A curve per run against step, in the `stroke` of its index; with ``log`` a log scale where `loss_curve` has one.
+
+    ``series`` holds each run's index, its steps, and its values.
+    """
+    lines = [(index, *_points(steps, values)) for index, steps, values in series]
+    lines = [line for line in lines if line[2].size]
+    if not lines:
+        return ""
+    drawn = np.concatenate([y for _, _, y in lines])
+    with canvas(4.6, 2.9) as (figure, axes):
+        for index, x, y in lines:
+            colour, dashes = stroke(index)
+            _line(axes, x, y, colour, 1.5, "", (0, dashes) if dashes else "-")
+        if log and drawn.min() > 0 and drawn.max() > 10 * drawn.min():
+            _log_scale(axes, drawn)
+        _over_steps(axes, name)
+        return to_svg(figure, name.replace(" ", "-"), f"{name} against step, by run")
+
+
+def stroke(index: int) -> tuple[str, tuple[float, ...]]:
+    """The colour and the dashes of the curve of so many; after 28 they come again."""
+    return _colour(index), _DASHES[index // len(CLASSES) % len(_DASHES)]
 
 
 def is_cut(values: Sequence[float | None]) -> bool:
@@ -200,9 +228,9 @@ def _colour(k: int) -> str:
     return CLASSES[k % len(CLASSES)]
 
 
-def _line(axes: "Axes", x: Any, y: Any, colour: str, width: float, name: str) -> None:
+def _line(axes: "Axes", x: Any, y: Any, colour: str, width: float, name: str, style: Any = "-") -> None:
     marker = "o" if len(x) == 1 else None
-    axes.plot(x, y, color=colour, linewidth=width, marker=marker, markersize=4.5, label=name)
+    axes.plot(x, y, color=colour, linewidth=width, linestyle=style, marker=marker, markersize=4.5, label=name)
 
 
 def _log_scale(axes: "Axes", values: Float[np.ndarray, " N"]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from jmc.train.evaluation import Evaluation, GradientCheck
 
-_METRICS = {"r2": "R²", "accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "loss": "loss"}
+METRICS = {"r2": "R²", "accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "loss": "loss"}
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 _TOML = re.compile(
     r"""(?P<table>^\[.*\]$)|(?P<key>^[\w.-]+(?=\s*=))|(?P<string>"(?:[^"\\\n]|\\.)*"|'[^'\n]*')|(?P<comment>\#.*$)""",
@@ -55,17 +55,8 @@ def render(
     ``rows`` are the lines of metrics.jsonl in the order of their ``step``, ``result`` is that of result.json.
     A figure that is None or nan is shown as a dash.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("jmc.train", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "percent": percent, "duration": duration, "shape": shape}
-    page = environment.get_template("report.html.j2").render(
+    return from_template(
+        "report.html.j2",
         name=name,
         headline=_headline(result, evaluation),
         result=result,
@@ -79,7 +70,21 @@ def render(
         agreement=_agreement(evaluation.gradient_checks, result["dtype"]),
         config=_highlighted(config_toml),
     )
-    return clean(page)
+
+
+def from_template(template: str, **values: Any) -> str:
+    """The page that a template of ``templates/`` makes of the values, each of them escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("jmc.train", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "duration": duration, "shape": shape}
+    return clean(environment.get_template(template).render(**values))
 
 
 def _headline(result: Mapping[str, Any], evaluation: "Evaluation") -> str:
@@ -100,7 +105,7 @@ def _metrics(result: Mapping[str, Any], evaluation: "Evaluation") -> Mapping[str
 def _cards(result: Mapping[str, Any], evaluation: "Evaluation") -> list[Card]:
     metrics, training, timings = _metrics(result, evaluation), result["train"] or {}, result["timings"]
     cards = []
-    for key, label in _METRICS.items():
+    for key, label in METRICS.items():
         if key in metrics:
             show = percent if key == "accuracy" else number
             note = f"training {show(training.get(key))}" if evaluation.split == "validation" else ""
@@ -126,7 +131,7 @@ def _learning(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
     if figures.is_cut(r2):
         about_r2 += " Values below −1 are cut off."
     about_accuracy = "The share of the validation examples whose class is predicted."
-    return _plates(
+    return plates(
         [
             (figures.loss_curve(steps, column("loss"), validation), f"{about_loss}."),
             (figures.metric_curve(steps, r2, "R²"), about_r2),
@@ -137,7 +142,7 @@ def _learning(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
 
 def _predictions(evaluation: "Evaluation") -> list[Plate]:
     X, y, prediction = evaluation.X, evaluation.y, evaluation.prediction
-    several, plates = f"{evaluation.split} examples", []
+    several, drawings = f"{evaluation.split} examples", []
     drawn = figures.MOST_SCATTER_POINTS
     thinned = f" {number(drawn)} of {number(len(y))} are drawn, evenly spread." if len(y) > drawn else ""
     if evaluation.task == "regression":
@@ -146,9 +151,9 @@ def _predictions(evaluation: "Evaluation") -> list[Plate]:
         if errors.size and np.isfinite(errors).all():
             caption += f" Half of the {several} are predicted to within {number(float(np.median(errors)), 3)}."
         svg = figures.predicted_against_true(y, prediction, evaluation.target_name)
-        plates.append((svg, caption + thinned))
+        drawings.append((svg, caption + thinned))
     if X.shape[1] != 2:
-        return _plates(plates)
+        return plates(drawings)
     if evaluation.task == "regression":
         svg = figures.predicted_surface(X, y, evaluation.predict, evaluation.feature_names)
         caption = (
@@ -164,10 +169,11 @@ def _predictions(evaluation: "Evaluation") -> list[Plate]:
             "The shade is the class the model predicts from the two features. "
             f"The points are the {several} by their true class; a ring marks one that is predicted wrong."
         )
-    return _plates([*plates, (svg, caption + thinned)])
+    return plates([*drawings, (svg, caption + thinned)])
 
 
-def _plates(drawn: Iterable[tuple[str, str]]) -> list[Plate]:
+def plates(drawn: Iterable[tuple[str, str]]) -> list[Plate]:
+    """Figures, as `figures` draws them, with their captions; those that had nothing to draw are left out."""
     from markupsafe import Markup
 
     return [Plate(Markup(svg), caption) for svg, caption in drawn if svg]  # XML, escaped by its writer

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jmc.train.schema import TrainConfig
 
-_HIGHER_IS_BETTER = ("validation_r2", "validation_accuracy")
+HIGHER_IS_BETTER = ("validation_r2", "validation_accuracy")
 
 
 class Best(NamedTuple):
@@ -21,7 +21,7 @@ def update(best: Best, step: int, value: float, config: TrainConfig) -> Best:
 
     The first value that is not nan is always a new best, and nan never is one.
     """
-    sign = -1.0 if config.watch in _HIGHER_IS_BETTER else 1.0
+    sign = -1.0 if config.watch in HIGHER_IS_BETTER else 1.0
     gain = sign * (best.value - value)
     if not math.isnan(value) and (best.step == 0 or gain > config.min_delta):
         return Best(step, value)
