@@ -21,7 +21,6 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -339,8 +338,8 @@ def main() -> int:
     families: dict[str, Counter[str]] = {}
     survivors: dict[str, list[str]] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, context, max_tasks_per_child=40) as pool:
-        for result in pool.map(examine, names):
+    with context.Pool(options.workers, maxtasksperchild=40) as pool:  # what a process has compiled stays in its memory
+        for result in pool.imap(examine, names):
             total += result.counts
             families[result.family] = families.get(result.family, Counter()) + result.counts
             print(result.family, result.rule, dict(result.counts), flush=True)

@@ -11,6 +11,7 @@ from io import TextIOWrapper
 
 # Each is a module here with `run(arguments) -> int`; its summary stands here so that help need not load it.
 COMMANDS = {
+    "bench": "measure derivatives and training against everyone else",
     "check": "hold a hand-derived derivative to the truth, and name the mistake",
     "report": "compare runs in one page",
     "rules": "show, search and prove the rules of the catalogue",
