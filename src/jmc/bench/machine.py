@@ -79,8 +79,9 @@ def describe(threads: int) -> dict[str, Any]:
         "threads": threads if device.platform == "cpu" else None,
         "environment": {name: os.environ.get(name) for name in (*pinned, "XLA_FLAGS", "JAX_PLATFORMS")},
         "matmul_precision": "highest",
-        "compilation_cache": jax.config.jax_compilation_cache_dir,
-        "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := _version(name))},
+        "compilation_cache": os.environ.get("JAX_COMPILATION_CACHE_DIR"),
+        "versions": {"python": platform.python_version()}
+        | {name: found for name in PACKAGES if (found := _version(name))},
         "commit": _commit(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "clock": "the frequency of the processor is not fixed; contenders take turns, so that it changes for all",

@@ -19,7 +19,7 @@ ROUND_SECONDS = 0.01
 ROOM = 0.8  # of the memory: what else a process holds must fit, too
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     """Why a contender is not measured: a status, and a sentence."""
 
     def __init__(self, status: str, note: str):
@@ -44,7 +44,7 @@ def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, p
             continue
         try:
             ready[name], records[name] = start(contender, case, wanted, dtype)
-        except Rejected as why:
+        except RejectedError as why:
             records[name] = {"status": why.status, "note": str(why)}
         records[name]["package"] = contender.package
     fast = {name: call for name, call in ready.items() if records[name]["call_seconds"] * FEWEST_ROUNDS <= seconds}
@@ -90,13 +90,13 @@ def start(
 ) -> tuple[Callable[[], Any], dict[str, Any]]:
     """A contender compiled, called and held to the answer: the call to be timed, and the record so far.
 
-    Raises Rejected.
+    Raises RejectedError.
     """
     import jax
 
     module = MODULES.get(contender.package)
     if module is not None and importlib.util.find_spec(module) is None:
-        raise Rejected("absent", f"{contender.package} is not installed")
+        raise RejectedError("absent", f"{contender.package} is not installed")
     try:
         args = contender.prepare(case.args) if contender.prepare else case.args
         program, record = contender.run, {"compile_seconds": 0.0, "temporary_bytes": None}
@@ -111,22 +111,22 @@ def start(
             record["error"] = error = difference(jax.tree.leaves(read), wanted)
             allowed = case.tolerance or TOLERANCES[dtype]
             if not error <= allowed:
-                raise Rejected("wrong", f"off by {error:.1e} of the largest entry, more than {allowed:.0e}")
-    except Rejected:
+                raise RejectedError("wrong", f"off by {error:.1e} of the largest entry, more than {allowed:.0e}")
+    except RejectedError:
         raise
     except Exception as error:  # a peer may fail in any way, and the others are still to be measured
-        raise Rejected(*reason(error)) from error
+        raise RejectedError(*reason(error)) from error
     return lambda: program(*args), record
 
 
 def fits(executable: Any) -> int | None:
-    """The bytes of an executable's temporaries. Raises Rejected if they, its arguments and results have no room."""
+    """The bytes of an executable's temporaries. Raises RejectedError if these, arguments and results have no room."""
     analysis, room = executable.memory_analysis(), memory_bytes()
     if analysis is None:
         return None
     needed = analysis.temp_size_in_bytes + analysis.output_size_in_bytes + analysis.argument_size_in_bytes
     if room is not None and needed > ROOM * room:
-        raise Rejected("out of memory", f"needs {needed / 2**30:.3g} GiB of {room / 2**30:.3g} GiB")
+        raise RejectedError("out of memory", f"needs {needed / 2**30:.3g} GiB of {room / 2**30:.3g} GiB")
     return analysis.temp_size_in_bytes
 
 
@@ -139,10 +139,10 @@ def once(program: Callable[..., Any], args: tuple[Any, ...]) -> tuple[float, Any
 
 
 def difference(found: list[Any], wanted: list[np.ndarray]) -> float:
-    """The largest difference in any array, relative to its largest entry. Raises Rejected for another shape."""
+    """The largest difference in any array, relative to its largest entry. Raises RejectedError for another shape."""
     shapes = [np.shape(leaf) for leaf in found]
     if shapes != [leaf.shape for leaf in wanted]:
-        raise Rejected("wrong", f"shapes {shapes}, but the answer has {[leaf.shape for leaf in wanted]}")
+        raise RejectedError("wrong", f"shapes {shapes}, but the answer has {[leaf.shape for leaf in wanted]}")
     worst = 0.0
     for ours, theirs in zip(found, wanted, strict=True):
         scale = np.max(np.abs(theirs), initial=0.0) or 1.0

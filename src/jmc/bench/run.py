@@ -28,7 +28,9 @@ class Item:
     series: Series
 
 
-def plan(suites: Sequence[str], sizes: Collection[int] = (), large: bool = False, room: float | None = None) -> list[Item]:
+def plan(
+    suites: Sequence[str], sizes: Collection[int] = (), large: bool = False, room: float | None = None
+) -> list[Item]:
     """What to measure, in order: the headline size of every case, then the others from small to large.
 
     ``sizes`` replaces those of every series; with ``large`` the sizes for accelerators belong to them, as far as
@@ -53,7 +55,7 @@ def run(
     peers: Collection[str],
     budget: float,
     threads: int,
-    watch: Callable[[Item, int, int], None] = lambda item, k, n: None,
+    watch: Callable[[Item, int, int], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """Everything measured, as JSON can hold it; ``watch(item, k, n)`` is told what begins.
@@ -77,7 +79,8 @@ def run(
             if began + longest.get(f"{item.suite} {item.name}", 0.0) >= ends:
                 left_out.append(label)
                 continue
-            watch(item, k, len(items))
+            if watch is not None:
+                watch(item, k, len(items))
             share = TIMING_SHARE * (ends - began) / (len(items) - k)
             seconds = min(max(share, TIMING_SECONDS[0]), TIMING_SECONDS[1])
             case = item.series.make(item.size, Draw(dtype))

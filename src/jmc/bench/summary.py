@@ -47,7 +47,11 @@ def _line(case: Mapping[str, Any]) -> Line:
     others = {name: c for name, c in contenders.items() if c["package"] not in ("jmc", "hand")}
     rival = fastest({"contenders": others})
     versus = _ratio(others.get(rival or "", {}), ours)
-    notes = [f"{name}: {c['status']}, {c['note']}" for name, c in contenders.items() if c["status"] not in ("measured", "absent")]
+    notes = [
+        f"{name}: {c['status']}, {c['note']}"
+        for name, c in contenders.items()
+        if c["status"] not in ("measured", "absent")
+    ]
     return Line(
         suite=case["suite"],
         case=case["case"],
@@ -65,12 +69,12 @@ def _line(case: Mapping[str, Any]) -> Line:
 
 def _ratio(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Estimate | None:
     """Their time by ours: with an interval where both took turns, without one where theirs was called once."""
+    if "seconds" not in theirs or "seconds" not in ours:
+        return None
     if "ratio" in theirs:
         return _estimate(theirs["ratio"])
-    if "seconds" in theirs and "seconds" in ours:
-        quotient = theirs["seconds"]["median"] / ours["seconds"]["median"]
-        return Estimate(quotient, quotient, quotient)
-    return None
+    quotient = theirs["seconds"]["median"] / ours["seconds"]["median"]
+    return Estimate(quotient, quotient, quotient)
 
 
 def _estimate(found: Mapping[str, float] | None) -> Estimate | None:

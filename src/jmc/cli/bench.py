@@ -12,7 +12,6 @@ from jmc.cli import BAD_USAGE, parse
 from jmc.cli.console import console
 
 if TYPE_CHECKING:
-    from jmc.bench.run import Item
     from jmc.bench.timing import Estimate
 
 EXAMPLE = """\
@@ -49,9 +48,9 @@ def run(arguments: Sequence[str]) -> int:
     for what, given, known in (("suite", options.suites, SUITES), ("peer", options.peers, PEERS)):
         if unknown := [name for name in given if name not in known]:
             parser.error(f"unknown {what} `{unknown[0]}` (allowed: {', '.join(known)})")
-    old = _old(options.compare, parser) if options.compare else None
+    old = _old(options.compare, options.dtype, parser) if options.compare else None
     if options.device:
-        os.environ["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(options.device, options.device)
+        os.environ["JAX_PLATFORMS"] = "cuda" if options.device == "gpu" else options.device
     pin_process(options.threads)
     try:
         record = _measured(options, options.suites or list(SUITES))
@@ -70,12 +69,15 @@ def run(arguments: Sequence[str]) -> int:
     return max(_wrong(record), _compared(old, record) if old else 0)
 
 
-def _old(path: Path, parser: argparse.ArgumentParser) -> Any:
+def _old(path: Path, dtype: str, parser: argparse.ArgumentParser) -> Any:
     try:
         found = json.loads(path.read_text())
-        found["cases"], found["machine"], found["dtype"]  # noqa: B018 - what a record must have
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not {"cases", "machine", "dtype"} <= found.keys():
+            raise ValueError("it has other keys")
+    except (OSError, ValueError, AttributeError) as error:
         parser.error(f"`--compare` must name a record that `jmc bench --json` wrote, but got {path}: {error}")
+    if found["dtype"] != dtype:
+        parser.error(f"`--compare` must name a record of {dtype}, but got one of {found['dtype']}")
     return found
 
 
@@ -131,7 +133,16 @@ def _show(record: dict[str, Any]) -> None:
     found = list(lines(record))
     for suite in dict.fromkeys(line.suite for line in found):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=suite, title_justify="left")
-        for name in ("case", "n", "others ÷ jmc", "fastest other", "by hand ÷ jmc", "jmc takes", "of the peak", "ahead"):
+        for name in (
+            "case",
+            "n",
+            "others ÷ jmc",
+            "fastest other",
+            "by hand ÷ jmc",
+            "jmc takes",
+            "of the peak",
+            "ahead",
+        ):
             table.add_column(name, justify="right" if name in ("n", "of the peak") else "left")
         for line in found:
             if line.suite == suite and line.headline:
@@ -152,9 +163,9 @@ def _show(record: dict[str, Any]) -> None:
                     shown.print(f"{line.case}: {note}", markup=False, style="dim")
     machine, peaks = record["machine"], record["peaks"]
     shown.print(
-        f"{machine['device']} · {machine['threads'] or 'all'} threads · {record['dtype']} · products {peaks['flops']:.3g} "
-        f"FLOP/s, copies {peaks['bandwidth']:.3g} B/s in this process · {len(record['cases'])} cases in "
-        f"{record['taken']:.0f} s of {record['budget']:.0f} s",
+        f"{machine['device']} · {machine['threads'] or 'all'} threads · {record['dtype']} · "
+        f"products {peaks['flops']:.3g} FLOP/s, copies {peaks['bandwidth']:.3g} B/s in this process · "
+        f"{len(record['cases'])} cases in {record['taken']:.0f} s of {record['budget']:.0f} s",
         markup=False,
     )
     if missing := absent(record):
@@ -210,11 +221,15 @@ def _parser() -> argparse.ArgumentParser:
         help="who takes part besides jmc and formulas by hand: of jax, numpy, torch, asdex, sklearn (default: all)",
     )
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0])
-    parser.add_argument("--sizes", metavar="N,N", type=_sizes, default=[], help="these sizes in place of each case's own")
+    parser.add_argument(
+        "--sizes", metavar="N,N", type=_sizes, default=[], help="these sizes in place of each case's own"
+    )
     parser.add_argument("--budget", metavar="SECONDS", type=float, default=300.0, help="for all of it (default: 300)")
     parser.add_argument("--threads", metavar="N", type=int, default=1, help="of every contender on a CPU (default: 1)")
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="where to measure (default: JAX's own choice)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with growth curves and the roofline")
-    parser.add_argument("--compare", metavar="OLD.json", type=Path, help="exit 1 where jmc is slower than in this record")
+    parser.add_argument(
+        "--compare", metavar="OLD.json", type=Path, help="exit 1 where jmc is slower than in this record"
+    )
     return parser

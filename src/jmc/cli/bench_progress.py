@@ -1,13 +1,14 @@
 """The bar of `jmc bench`: which case is being measured, and how many there are."""
 
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jmc.cli.console import console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from jmc.bench.run import Item
 
 

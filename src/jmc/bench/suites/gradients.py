@@ -46,7 +46,8 @@ def neuron(n: int, draw: Draw) -> Case:
     """n examples of 16 features through one ReLU neuron, mean squared error."""
 
     def ours(params: Any, X: Any, y: Any) -> Any:
-        return jmc.neuron_loss(*params, X, y)
+        w, b = params
+        return jmc.neuron_loss(w, b, X, y)
 
     def plain(params: Any, X: Any, y: Any) -> Any:
         w, b = params
@@ -70,7 +71,8 @@ def layer(n: int, draw: Draw) -> Case:
     """n examples through a 64×64 ReLU layer, mean squared error."""
 
     def ours(params: Any, X: Any, Y: Any) -> Any:
-        return jmc.mean_squared_error(jmc.layer(*params, X), Y)
+        W, b = params
+        return jmc.mean_squared_error(jmc.layer(W, b, X), Y)
 
     def plain(params: Any, X: Any, Y: Any) -> Any:
         W, b = params
@@ -150,17 +152,19 @@ def layer_norm(n: int, draw: Draw) -> Case:
     """n examples of 256 features, with respect to input, scale and shift."""
 
     def ours(params: Any, Y: Any) -> Any:
-        return jmc.mean_squared_error(jmc.layer_norm(*params), Y)
+        x, gamma, beta = params
+        return jmc.mean_squared_error(jmc.layer_norm(x, gamma, beta), Y)
 
-    def normalized(x: Any, gamma: Any, beta: Any, sqrt: Any) -> Any:
+    def normalized(params: Any, sqrt: Any) -> Any:
+        x, gamma, beta = params
         centred = x - x.mean(-1, keepdims=True)
         return centred / sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * gamma + beta
 
     def plain(params: Any, Y: Any) -> Any:
-        return jnp.mean((normalized(*params, jnp.sqrt) - Y) ** 2)
+        return jnp.mean((normalized(params, jnp.sqrt) - Y) ** 2)
 
     def in_torch(params: Any, Y: Any) -> Any:
-        return ((normalized(*params, lambda x: x.sqrt()) - Y) ** 2).mean()
+        return ((normalized(params, lambda x: x.sqrt()) - Y) ** 2).mean()
 
     args = ((draw(n, 256), draw(256, seed=1), draw(256, seed=2)), draw(n, 256, seed=3))
     return gradient(ours, plain, args, torch_loss=in_torch, flops=20 * n * 256)

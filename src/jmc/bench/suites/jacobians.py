@@ -1,4 +1,4 @@
-"""Jacobians, dense and with their structure: element-wise, affine, layers, softmax, normalisation, attention, networks."""
+"""Jacobians, dense and with their structure: element-wise, affine, softmax, normalisation, attention, networks."""
 
 from functools import partial
 from itertools import pairwise

@@ -84,7 +84,8 @@ def neuron(steps: int, draw: Draw) -> Case:
     """One ReLU neuron of 16 features, batches of 32, mean squared error."""
 
     def ours(params: Any, X: Any, y: Any) -> Any:
-        return jmc.neuron_loss(*params, X, y)
+        w, b = params
+        return jmc.neuron_loss(w, b, X, y)
 
     def plain(params: Any, X: Any, y: Any) -> Any:
         w, b = params
@@ -156,13 +157,13 @@ def _rows(steps: int) -> jax.Array:
 
 
 def _sklearn(labels: np.ndarray) -> Contender:
-    """`MLPClassifier.partial_fit`, batch by batch; it knows only labels, and no momentum and penalty are asked of it."""
+    """`MLPClassifier.partial_fit`, batch by batch; it takes labels, and is asked for no momentum and no penalty."""
 
     def prepare(args: tuple[Any, ...]) -> tuple[Any, ...]:
         from sklearn.neural_network import MLPClassifier
 
         start, X, _, rows = args
-        model = MLPClassifier((HIDDEN,), solver="sgd", alpha=0.0, momentum=0.0, learning_rate_init=RATE, batch_size=BATCH)
+        model = MLPClassifier((HIDDEN,), solver="sgd", alpha=0.0, momentum=0.0, learning_rate_init=RATE)
         X = np.array(X)
         model.partial_fit(X[:BATCH], labels[:BATCH], classes=np.arange(CLASSES))
         return (model, [np.array(p) for p in start], X, list(np.array(rows)))
@@ -183,7 +184,7 @@ def ensemble(models: int, draw: Draw) -> Case:
     """So many neurons from different starts, 100 steps: all at once, or in turn."""
 
     def gradient(params: Any, X: Any, y: Any) -> Any:
-        return jmc.grad(lambda params: jmc.neuron_loss(*params, X, y))(params)
+        return jmc.grad(lambda params: jmc.neuron_loss(params[0], params[1], X, y))(params)
 
     def plain(params: Any, X: Any, y: Any) -> Any:
         w, b = params
