@@ -44,7 +44,9 @@ def test_print_config(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: CONFIG.toml"),
+        ([], "one of CONFIG.toml and --resume RUN_DIR is required"),
+        ([NEURON, "--resume", "x"], "one of CONFIG.toml and --resume RUN_DIR is required, not both"),
+        (["--resume", "x", "--run-dir", "y"], "argument --run-dir: not allowed with argument --resume"),
         ([NEURON, "--dryrun"], "unknown argument --dryrun; did you mean --dry-run?"),
         ([NEURON, "--run-dri=x"], "unknown argument --run-dri=x; did you mean --run-dir?"),
         ([NEURON, "--set"], "argument --set: expected one argument"),

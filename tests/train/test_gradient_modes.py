@@ -11,7 +11,7 @@ import pytest
 from jmc.train import optimizer
 from jmc.train.config import load as load_config
 from jmc.train.data import load as load_data
-from jmc.train.loop import GRADIENTS, Batches, train
+from jmc.train.loop import GRADIENTS, Batches, Progress, train
 from jmc.train.model import initial, objective
 from jmc.train.problem import bind
 
@@ -35,18 +35,20 @@ def trajectory(path, gradient="closed_form"):
     """The parameters at the start and after every 100th step of training in float32."""
     problem = problem_of(path)
     snapshots, examples = [host(initial(problem))], arrays(problem, "float32")
+    params, moves = initial(problem), optimizer.build(problem.config.optimizer)
     train(
         objective(problem),
-        optimizer.build(problem.config.optimizer),
+        moves,
         optimizer.schedule(problem.config.optimizer, problem.steps),
         gradient,
         Batches(jax.random.key(problem.config.train.seed), problem.examples, problem.batch_size),
-        initial(problem),
+        Progress(0, params, moves.init(params)),
         lambda *_: examples,
         steps=problem.steps,
         length=LOOK_EVERY,
+        looks=[LOOK_EVERY],
         training_loss=lambda _: 0.0,
-        on_look=lambda look: bool(snapshots.append(host(look.state.params))),
+        on_look=lambda look: bool(snapshots.append(host(look.params))),
     )
     return snapshots
 

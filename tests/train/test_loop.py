@@ -8,7 +8,9 @@ import pytest
 from draws import normal
 
 import jmc
-from jmc.train.loop import GRADIENTS, Batches, State, make_chunk, norm, train
+from jmc.train.loop import GRADIENTS, Batches, Progress, StartDivergedError, State, make_chunk, norm, train
+from jmc.train.optimizer import build
+from jmc.train.schema import OptimizerConfig
 
 N, STEPS = 12, 11
 X = np.asarray(normal(N, 3))
@@ -16,6 +18,7 @@ Y = np.asarray(normal(N, seed=1))
 START = {"w": np.array([0.5, -0.3, 0.2], np.float32), "b": np.float32(0.1)}
 DRAWN = Batches(jax.random.key(3), N, 4)
 SGD = optax.sgd(0.05, momentum=0.9)
+ADAM = build(OptimizerConfig(kind="adam", learning_rate=1.0))
 UNIT = optax.constant_schedule(1.0)
 
 
@@ -48,8 +51,9 @@ class Run:
         every=None,
         stops=(),
         enough=STEPS,
+        start=None,
     ):
-        self.rows, self.seen, self.norms, self.asked = [], [], [], []
+        self.rows, self.seen, self.norms, self.asked, self.chunks = [], [], [], [], []
         arrays = jnp.asarray(X), jnp.asarray(y)
 
         def examples(start, stop):
@@ -57,8 +61,8 @@ class Run:
             return arrays
 
         def on_look(look):
-            self.rows.append((look.step, look.loss, host(look.state.params)))
-            self.seen.append((look.state.params, look.seconds))
+            self.rows.append((look.step, look.loss, host(look.params)))
+            self.seen.append((look.params, look.seconds))
             self.norms.append(jax.tree.map(float, look.norms))
             return look.step >= enough
 
@@ -68,17 +72,23 @@ class Run:
             rate,
             gradient,
             batches,
-            {name: jnp.asarray(array) for name, array in START.items()},
+            start or begin(optimizer),
             examples,
             steps=steps,
             length=length,
-            every=every,
+            looks=[every or length],
             stops=stops,
             training_loss=lambda _: final_loss,
             on_look=on_look,
+            on_chunk=self.chunks.append,
         )
         self.params = host(self.outcome.params)
         self.steps = [step for step, _, _ in self.rows]
+
+
+def begin(optimizer):
+    params = {name: jnp.asarray(array) for name, array in START.items()}
+    return Progress(0, params, optimizer.init(params))
 
 
 def host(params):
@@ -176,40 +186,40 @@ class TestChunks:
         other = Run(gradient="autodiff")
         close(other.params, whole.params)
 
-    def test_buffers_are_donated(self, whole):
-        params = [params for params, _ in whole.seen]
-        assert all(array.is_deleted() for array in (*params[0].values(), *params[1].values()))
-        assert not any(array.is_deleted() for array in params[2].values())
-
     def test_seconds_add_up(self, whole):
         seconds = [seconds for _, seconds in whole.seen]
         assert 0 < seconds[0] < seconds[1] < seconds[2] == whole.outcome.run_seconds
         assert whole.outcome.compile_seconds > 0
 
-    def test_the_parameters_given_are_not_used_up(self):
-        params = {name: jnp.asarray(array) for name, array in START.items()}
-        arrays = jnp.asarray(X), jnp.asarray(Y)
-        ended = train(
-            cost, SGD, UNIT, "closed_form", DRAWN, params, lambda *_: arrays,
-            steps=1, length=1, training_loss=lambda _: 0.0, on_look=lambda _: False,
-        )  # fmt: skip
-        same_bits(host(params), START)
-        assert ended.steps == 1
+    def test_where_it_starts_is_not_used_up(self, whole):
+        start = begin(SGD)
+        for _ in range(2):
+            ended = Run(start=start)
+            same_bits(host(start.params), START)
+            same_bits(ended.params, whole.params)
 
     def test_chunks_also_end_where_they_are_told_to(self, whole):
         cut = Run(stops=[3, 5])
-        assert cut.steps == [3, 5, 6, 9, 10, 11]
+        assert cut.asked == [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6), (6, 8), (8, 9), (9, 10), (10, 11)]
+        assert [now.step for now in cut.chunks] == [stop for _, stop in cut.asked]
+        same_bits(cut.rows, whole.rows)
         same_bits(cut.params, whole.params)
 
     def test_a_look_may_be_rarer_than_a_chunk(self, whole):
         rare = Run(length=3, every=8)
         assert rare.steps == [8, 11]
-        assert rare.asked == [(0, 3), (3, 6), (6, 8), (8, 11)]
+        assert rare.asked == [(0, 1), (1, 4), (4, 7), (7, 8), (8, 11)]
         same_bits(rare.params, whole.params)
         _, losses = python_loop()
         np.testing.assert_allclose(
             [loss for _, loss, _ in rare.rows], [np.mean(losses[:8]), np.mean(losses[8:])], rtol=1e-6
         )
+
+    def test_chunks_do_not_take_long(self, whole, monkeypatch):
+        monkeypatch.setattr("jmc.train.loop._CHUNK_SECONDS", 1e-9)
+        slow = Run()
+        assert slow.asked == [(i, i + 1) for i in range(STEPS)]
+        same_bits(slow.rows, whole.rows)
 
     @pytest.mark.parametrize("enough", [4, 7, 8])
     def test_it_ends_where_a_look_says_so(self, stopped_at, enough):
@@ -335,3 +345,65 @@ class TestDivergence:
         step, loss, _ = run.rows[-1]
         assert step == 6
         np.testing.assert_allclose(loss, np.mean(losses[4:7]), rtol=1e-6)
+
+
+def unlike(chunk_lengths):
+    """Lengths of chunks and steps between stops that cut the rows in every way."""
+    return [pytest.param(length, stops, id=f"chunks of {length}, stops at {stops}") for length, stops in chunk_lengths]
+
+
+class TestGoingOn:
+    @pytest.mark.parametrize(("length", "stops"), unlike([(1, 0), (2, 0), (3, 0), (4, 5), (2, 3)]))
+    def test_where_chunks_end_changes_no_bit_of_a_row(self, whole, length, stops):
+        other = Run(every=4, length=length, stops=[stops] if stops else [])
+        same_bits(other.rows, whole.rows)
+        assert other.norms == whole.norms
+
+    @pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["momentum", "adam"])
+    def test_from_any_step_it_is_the_run_without_a_break(self, optimizer):
+        whole = Run(every=4, length=1, optimizer=optimizer)
+        for now in whole.chunks[1::3]:
+            rest = Run(every=4, length=3, optimizer=optimizer, start=now)
+            same_bits(rest.rows, [row for row in whole.rows if row[0] > now.step - now.losses])
+            same_bits(rest.params, whole.params)
+            assert rest.outcome.steps == STEPS
+
+    def test_where_training_stands_is_not_used_up(self, whole):
+        stood = {now.step: now for now in whole.chunks}
+        for step, _, params in whole.rows:
+            same_bits(host(stood[step].params), params)
+            assert (stood[step].loss_sum, stood[step].losses) == (0.0, 0)
+
+    def test_the_losses_since_the_last_row_are_kept(self, whole):
+        _, losses = python_loop()
+        (now,) = [now for now in Run(every=8, length=3).chunks if now.step == 7]
+        assert now.losses == 7
+        np.testing.assert_allclose(now.loss_sum, np.sum(losses[:7]), rtol=1e-6)
+
+    @pytest.mark.parametrize("step", [2, 5, 8])
+    def test_divergence_after_a_break_is_that_without(self, step):
+        broken = X.copy()
+        broken[step, 1] = np.nan
+        whole = Run(X=broken, batches=OneByOne(), every=4, length=1)
+        for now in whole.chunks:
+            if now.step in (step - 3, step - 1):
+                rest = Run(X=broken, batches=OneByOne(), every=4, length=3, start=now)
+                assert (rest.outcome.diverged_at, rest.outcome.steps) == (step, step - 1)
+                same_bits(rest.params, whole.params)
+                same_bits(rest.rows, [row for row in whole.rows if row[0] > now.step - now.losses])
+
+    def test_divergence_at_the_very_step_needs_the_one_before(self):
+        broken = X.copy()
+        broken[5, 1] = np.nan
+        whole = Run(X=broken, batches=OneByOne(), length=1)
+        start = next(now for now in whole.chunks if now.step == 5)
+        with pytest.raises(StartDivergedError, match="not finite at step 5, which training went on from"):
+            Run(X=broken, batches=OneByOne(), start=start)
+
+    def test_nothing_is_left_to_do(self, whole):
+        rest = Run(start=whole.chunks[-1])
+        assert (rest.rows, rest.chunks) == ([], [])
+        assert (rest.outcome.steps, rest.outcome.compile_seconds) == (STEPS, 0)
+        same_bits(rest.params, whole.params)
+        with pytest.raises(StartDivergedError):
+            Run(start=whole.chunks[-1], final_loss=float("inf"))

@@ -26,7 +26,7 @@ class TestSizes:
         # z = X w and its gradient Xᵀu: 12 × 3 products and sums each
         assert problem.flops_per_step == 72 + 72
         # float32: three states and a gradient of 4; X of both parts and y; z and u of (3, 1); one loss a chunk
-        assert problem.bytes == 4 * (3 * 4 + 4 + (16 * 3 + 12) + 2 * 12 * (3 + 1) + 1)
+        assert problem.bytes == 4 * (4 * 4 + 4 + (16 * 3 + 12) + 2 * 12 * (3 + 1) + 1)
 
     def test_layer(self):
         problem = bind(configure(model=LAYER, loss={"kind": "softmax_cross_entropy"}), dataset(d=4, classes=3))
@@ -46,7 +46,7 @@ class TestSizes:
         assert problem.parameters == 20 + 12 + 9
         # 15 + 10 + 6 weights for 4 examples: forward, with respect to W, and to X except in the first layer
         assert problem.flops_per_step == 2 * 4 * (31 + 31 + 16)
-        values = 3 * (3 * 41) + 41 + (16 * 3 + 12 * 3) + 2 * 12 * (3 + 5 + 2 + 3) + 1
+        values = 4 * (3 * 41) + 41 + (16 * 3 + 12 * 3) + 2 * 12 * (3 + 5 + 2 + 3) + 1
         assert problem.bytes == 8 * values + 4 * 4
 
     def test_a_network_without_classes_has_one_output(self):
@@ -72,7 +72,7 @@ class TestSizes:
         sgd, other = (
             bind(configure(optimizer={"learning_rate": 0.1, "kind": name}), dataset()).bytes for name in ("sgd", kind)
         )
-        assert other - sgd == 4 * 3 * 4 * slots
+        assert other - sgd == 4 * 4 * 4 * slots
 
     def test_long_chunks_of_large_batches_count(self):
         few, many = (

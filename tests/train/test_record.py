@@ -1,20 +1,20 @@
 import hashlib
 import json
 import math
-import os
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from jmc.train.record import Record, RunExistsError, sha256, to_json
+from jmc.train.record import RunExistsError, create, name_of, reopen, sha256, to_json, write_config
 
 PARAMS = {"w": np.arange(3, dtype=np.float32), "b": np.float32(0.5)}
 
 
 @pytest.fixture
 def record(tmp_path):
-    made = Record(tmp_path / "runs" / "one", "[train]\nsteps = 1\n")
+    (tmp_path / "one").mkdir()
+    made = create(tmp_path / "one", "first", "[train]\nsteps = 1\n")
     yield made
     made.close()
 
@@ -24,8 +24,9 @@ def names(directory):
 
 
 def test_a_new_directory_gets_its_config(record):
-    assert names(record.directory) == ["config.toml", "metrics.jsonl"]
+    assert names(record.directory) == ["config.toml", "metrics.jsonl", "run.json"]
     assert (record.directory / "config.toml").read_text() == "[train]\nsteps = 1\n"
+    assert name_of(record.directory) == "first"
 
 
 def test_every_row_of_metrics_is_on_disk_at_once(record):
@@ -44,14 +45,6 @@ def test_parameters_come_back(record):
             np.testing.assert_array_equal(archive[name], array)
 
 
-def test_the_newest_checkpoints_are_kept(record):
-    for step in (5, 10, 15, 1_000_000):
-        record.checkpoint(step, {"w": np.float32(step)}, keep=2)
-    folder = record.directory / "checkpoints"
-    assert names(folder) == ["step-000000000015.npz", "step-000001000000.npz"]
-    assert np.load(folder / "step-000000000015.npz")["w"] == 15
-
-
 def test_result_and_report(record):
     record.result({"r2": math.nan, "name": "α"})
     record.report("<p>∂C/∂w</p>\n")
@@ -65,7 +58,7 @@ def test_result_and_report(record):
 def test_a_run_that_is_there_stays_untouched(tmp_path, present):
     (tmp_path / present).mkdir() if present == "checkpoints" else (tmp_path / present).write_text("precious")
     with pytest.raises(RunExistsError) as caught:
-        Record(tmp_path, "")
+        create(tmp_path, "test", "")
     expected = f"`--run-dir` must be a directory without a run, but got {tmp_path}, which has {present}"
     assert str(caught.value) == expected
     assert names(tmp_path) == [present]
@@ -73,29 +66,60 @@ def test_a_run_that_is_there_stays_untouched(tmp_path, present):
 
 def test_other_files_do_not_matter(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    Record(tmp_path, "").close()
-    assert names(tmp_path) == ["config.toml", "metrics.jsonl", "notes.txt"]
+    create(tmp_path, "test", "").close()
+    assert names(tmp_path) == ["config.toml", "metrics.jsonl", "notes.txt", "run.json"]
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    for directory in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OSError, match="file"):
-            Record(directory, "")
-    assert names(tmp_path) == ["file"]
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param("", id="whole"),
+        pytest.param('{"step": 40, "lo', id="a torn row"),
+        pytest.param('{"step": 30}\n', id="a row twice"),
+        pytest.param("\0\0\0\n", id="no JSON"),
+        pytest.param("[1]\n", id="another JSON"),
+        pytest.param('{"step": 40}', id="a row without its end"),
+    ],
+)
+@pytest.mark.parametrize(("step", "kept"), [(0, []), (9, []), (10, [10]), (29, [10, 20]), (35, [10, 20, 30])])
+def test_a_run_that_goes_on_forgets_later_rows(record, rest, step, kept):
+    for at in (10, 20, 30):
+        record.metrics({"step": at, "loss": math.nan})
+    record.close()
+    path = record.directory / "metrics.jsonl"
+    path.write_text(path.read_text() + rest)
+    again = reopen(record.directory, step)
+    assert again.rows == [{"step": at, "loss": None} for at in kept]
+    again.metrics({"step": 36, "loss": 0.5})
+    again.close()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [*kept, 36]
 
 
-@pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_a_file_is_whole_or_as_it_was(record, monkeypatch, moment):
-    record.result({"status": "first"})
+def test_a_run_that_goes_on_sweeps_what_was_half_written(record):
+    for partial in (".result.json.tmp", "checkpoints/.step-000000000010.tmp/arrays.npz", "checkpoints/step/x.tmp"):
+        path = record.directory / partial
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    reopen(record.directory, 0).close()
+    assert names(record.directory) == [
+        "checkpoints", "checkpoints/step", "checkpoints/step/x.tmp", "config.toml", "metrics.jsonl", "run.json",
+    ]  # fmt: skip
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, moment, full)
-    with pytest.raises(OSError, match="No space"):
-        record.result({"status": "second"})
-    assert json.loads((record.directory / "result.json").read_text()) == {"status": "first"}
+def test_a_run_without_rows_goes_on(tmp_path):
+    reopen(tmp_path, 10).close()
+    assert names(tmp_path) == ["metrics.jsonl"]
+
+
+def test_a_config_takes_the_place_of_the_one_before(record):
+    write_config(record.directory, "[train]\nsteps = 2\n")
+    assert (record.directory / "config.toml").read_text() == "[train]\nsteps = 2\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"name": 3}', b"{" * 10**5])
+def test_the_name_of_a_run_that_lost_it_is_its_directory(record, content):
+    (record.directory / "run.json").write_bytes(content)
+    assert name_of(record.directory) == "one"
 
 
 class TestJson:

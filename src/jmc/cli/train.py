@@ -11,22 +11,33 @@ from jmc.cli import BAD_USAGE, parse
 EXAMPLE = """\
 example:
   jmc train configs/neuron.toml --set optimizer.learning_rate=0.05 --set train.steps=2000
+  jmc train --resume runs/neuron-20260301-120000
+
+A run saves its state every checkpoint.every_seconds (and checkpoint.every_steps), at its end, and when SIGINT (Ctrl-C)
+or SIGTERM interrupts it; a second signal ends it at once. --resume goes on where it was left and arrives at the same
+bits as a run without a break. train.steps, train.log_every and [checkpoint] may be --set anew for it.
 
 A config has the tables [data], [model], [loss], [optimizer], [train] and [checkpoint]; configs/ has examples.
 Progress and messages go to standard error, results to standard output.
-exit codes: 0 done, 2 bad usage, config or data, 5 diverged, 6 storage failed, 130 and 143 interrupted
+exit codes: 0 done, 2 bad usage, config or data, 3 the run directory is in use, 5 diverged, 6 storage failed,
+130 and 143 interrupted
 """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs `jmc train` with the arguments that follow it and returns the exit code."""
-    options = parse(_parser(), arguments)
+    parser = _parser()
+    options = parse(parser, arguments)
+    if (options.config is None) == (options.resume is None):
+        parser.error("one of CONFIG.toml and --resume RUN_DIR is required" + (", not both" if options.config else ""))
+    if options.resume and options.run_dir:
+        parser.error("argument --run-dir: not allowed with argument --resume")
 
     # Here, not above: neither help nor a bad command line waits for pydantic.
     from jmc.train.config import ConfigError, load, to_dict, to_toml
 
     try:
-        config = load(options.config, options.set)
+        config = load(options.resume / "config.toml" if options.resume else options.config, options.set)
     except ConfigError as error:
         print(error, file=sys.stderr)
         if options.json:
@@ -39,7 +50,12 @@ def run(arguments: Sequence[str]) -> int:
     from jmc.train.run import run as run_training
 
     return run_training(
-        config, run_dir=options.run_dir, dry_run=options.dry_run, as_json=options.json, quiet=options.quiet
+        config,
+        run_dir=options.resume or options.run_dir,
+        resumed=bool(options.resume),
+        dry_run=options.dry_run,
+        as_json=options.json,
+        quiet=options.quiet,
     )
 
 
@@ -51,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("config", metavar="CONFIG.toml", help="the config")
+    parser.add_argument("config", metavar="CONFIG.toml", nargs="?", help="the config")
+    parser.add_argument("--resume", metavar="RUN_DIR", type=Path, help="go on with the run in this directory")
     parser.add_argument(
         "--set",
         metavar="TABLE.KEY=VALUE",

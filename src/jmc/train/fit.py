@@ -1,52 +1,104 @@
-"""A run from its first step to its report: what is written down on the way, and what comes of it."""
+"""A run from its first step, or where it was left, to its report: what is written down, and what comes of it."""
 
-import os
-import platform
+import contextlib
 import time
-from importlib.metadata import version
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 
-from jmc.train import optimizer, stopping
+from jmc.train import checkpoint, environment, resume, state, stopping
 from jmc.train.config import to_toml
 from jmc.train.evaluation import Evaluator, evaluate
-from jmc.train.loop import Batches, Look, train
+from jmc.train.loop import Batches, Look, Progress, StartDivergedError, train
 from jmc.train.model import Params, initial, objective
+from jmc.train.optimizer import build, schedule
 from jmc.train.problem import Problem
 from jmc.train.progress import note, progress
-from jmc.train.record import Record, sha256
+from jmc.train.record import CHECKPOINTS, Record, create, reopen, sha256, write_config
 from jmc.train.report import render
+from jmc.train.resume import Found, candidates
+from jmc.train.saver import Saver
+from jmc.train.signals import Interruption
 from jmc.train.sinks import sinks
+from jmc.train.state import Kept
 from jmc.train.stopping import Best
 from jmc.train.summary import headline
 
-_VERSIONS = ("jax", "jaxlib", "optax", "numpy")
 
+def fit(
+    problem: Problem, directory: Path, *, resumed: bool, interruption: Interruption, quiet: bool, began: float
+) -> dict[str, Any]:
+    """Train, and write what comes of it to ``directory``; returns what result.json holds.
 
-def fit(problem: Problem, record: Record, *, quiet: bool, began: float) -> dict[str, Any]:
-    """Train, and write what comes of it to ``record``; returns what result.json holds. ``began`` is the
-    ``time.perf_counter()`` that the whole run is counted from.
+    A resumed run goes on from its newest checkpoint that is whole, or from its beginning. ``began`` is the
+    ``time.perf_counter()`` that this process's part is counted from. Raises InterruptedRunError once the state is
+    saved, and whatever `candidates` and the storage raise.
     """
+    for record, found in _begin(problem, directory, resumed):
+        with contextlib.closing(record):
+            try:
+                return _fit(problem, record, found, interruption, quiet=quiet, began=began)
+            except StartDivergedError as error:
+                note(f"{error}; going on from the checkpoint before", quiet=quiet)
+    raise AssertionError("no step comes before the beginning of a run")
+
+
+def _begin(problem: Problem, directory: Path, resumed: bool) -> Iterator[tuple[Record, Found | None]]:
+    """The record of the run, and the checkpoint to go on from, None for the beginning: the newest, then older ones."""
+    toml = to_toml(problem.config)
+    if not resumed:
+        yield create(directory, problem.config.name, toml), None
+        return
+    params, optimizer, batches = _skeleton(problem)
+    template = state.template(params, optimizer, _watched(problem), batches, problem.data)
+    for found in candidates(directory / CHECKPOINTS, problem, template):
+        write_config(directory, toml)
+        yield reopen(directory, found.step if found else 0), found
+
+
+def _watched(problem: Problem) -> bool:
+    """Whether the best parameters are kept."""
+    return problem.config.train.patience is not None
+
+
+def _skeleton(problem: Problem) -> tuple[dict[str, jax.ShapeDtypeStruct], optax.GradientTransformation, Batches]:
+    """The shapes of the parameters, the optimizer, and the draws."""
+    dtype = jax.dtypes.canonicalize_dtype(problem.config.train.dtype)
+    params = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in problem.shapes.items()}
+    batches = Batches(jax.random.key(problem.config.train.seed), problem.examples, problem.batch_size)
+    return params, build(problem.config.optimizer), batches
+
+
+def _fit(
+    problem: Problem, record: Record, found: Found | None, interruption: Interruption, *, quiet: bool, began: float
+) -> dict[str, Any]:
     config, data = problem.config, problem.data
     evaluator = Evaluator(problem)
     training = evaluator.arrays(data.X_train, data.y_train)
     validation = evaluator.arrays(data.X_valid, data.y_valid) if len(data.y_valid) else None
-    rate = optimizer.schedule(config.optimizer, problem.steps)
-    rows: list[dict[str, Any]] = []
-    best, kept = Best(), None
+    rate = schedule(config.optimizer, problem.steps)
+    skeleton, optimizer, batches = _skeleton(problem)
+    if found:
+        start, kept = state.from_arrays(found.step, found.arrays, skeleton, optimizer, _watched(problem))
+    else:
+        params = initial(problem)
+        start = Progress(0, params, optimizer.init(params))
+        kept = Kept(Best(), params) if _watched(problem) else None
+    about = resume.about(problem, found.departures if found else [])
+    last = start
 
     def assess(params: Params) -> dict[str, float] | None:
         return evaluator(params, validation, data.y_valid) if validation else None
 
     def on_look(look: Look) -> bool:
-        nonlocal best, kept
-        params = look.state.params
+        nonlocal kept
         row: dict[str, Any] = {"step": look.step, "loss": look.loss}
         if look.step % (config.train.evaluate_every or 1) == 0 or look.step == problem.steps:
-            row |= {f"validation_{name}": value for name, value in (assess(params) or {}).items()}
+            row |= {f"validation_{name}": value for name, value in (assess(look.params) or {}).items()}
         row |= {
             "learning_rate": float(np.asarray(rate(look.step - 1))),
             "seconds": look.seconds,
@@ -54,49 +106,76 @@ def fit(problem: Problem, record: Record, *, quiet: bool, began: float) -> dict[
         }
         for kind, norms in look.norms._asdict().items():
             row |= {f"{kind}_norm/{name}": float(norms[name]) for name in problem.shapes}
-        rows.append(row)
         record.metrics(row)
         sink(row)
-        if config.train.patience and config.train.watch in row:
-            best = stopping.update(best, look.step, row[config.train.watch], config.train)
-            if best.step == look.step:
-                kept = jax.tree.map(jnp.copy, params)
-        every = config.checkpoint.every_steps
-        if every and look.step % every == 0:
-            host = _host(params)
-            if all(np.isfinite(array).all() for array in host.values()):
-                record.checkpoint(look.step, host, config.checkpoint.keep)
+        if kept and config.train.watch in row:
+            best = stopping.update(kept.best, look.step, row[config.train.watch], config.train)
+            kept = Kept(best, look.params if best.step == look.step else kept.params)
         advance(row)
-        return stopping.is_over(best, config.train)
+        return kept is not None and stopping.is_over(kept.best, config.train)
+
+    def save(now: Progress) -> None:
+        arrays = state.to_arrays(now, kept, batches, data)
+
+        def write() -> None:
+            if all(np.isfinite(np.asarray(array)).all() for array in now.params.values()):
+                record.sync()
+                checkpoint.save(record.directory / CHECKPOINTS, now.step, arrays, about, config.checkpoint.keep)
+
+        saver.save(write)
+
+    def on_chunk(now: Progress) -> None:
+        nonlocal last
+        last = now
+        if interruption.pending:
+            save(now)
+            saver.wait()
+            interruption.check()
+        elif now.step < problem.steps and saver.is_due(now.step):
+            save(now)
 
     load_seconds = time.perf_counter() - began
-    note(f"{headline(problem)} → {record.directory}", quiet=quiet)
-    with progress(problem.steps, quiet=quiet) as advance, sinks(problem, record.directory) as sink:
+    begins = f"from step {start.step:,} of " if found else ""
+    note(f"{begins}{headline(problem)} → {record.directory}", quiet=quiet)
+    over = kept is not None and stopping.is_over(kept.best, config.train)
+    with (
+        contextlib.closing(Saver(config.checkpoint)) as saver,
+        progress(problem.steps, quiet=quiet) as advance,
+        sinks(problem, record.directory, record.rows) as sink,
+    ):
         outcome = train(
             objective(problem),
-            optimizer.build(config.optimizer),
+            optimizer,
             rate,
             config.train.gradient,
-            Batches(jax.random.key(config.train.seed), problem.examples, problem.batch_size),
-            initial(problem),
+            batches,
+            start,
             lambda *_: training,
-            steps=problem.steps,
+            steps=start.step if over else problem.steps,
             length=problem.chunk,
-            stops=[period for period in (config.checkpoint.every_steps, config.train.evaluate_every) if period],
+            looks=[period for period in (problem.row_steps, config.train.evaluate_every) if period],
+            stops=[period for period in (config.checkpoint.every_steps,) if period],
             training_loss=lambda params: evaluator(params, training, data.y_train)["loss"],
             on_look=on_look,
+            on_chunk=on_chunk,
         )
-    final = outcome.params if kept is None else kept
+        if outcome.diverged_at is None and last is not start:
+            save(last)
+        saver.wait()
+    interruption.check()
+    best = kept.best if kept and kept.best.step else None
+    final = kept.params if kept and best else outcome.params
     params = {name: np.asarray(final[name]) for name in problem.shapes}
-    record.parameters(_host(final))
-    device = jax.devices()[0]
+    record.parameters(final)
     result: dict[str, Any] = {
         "status": "done" if outcome.diverged_at is None else "diverged",
         "diverged_at_step": outcome.diverged_at,
         "steps": outcome.steps,
-        "stopped_early": stopping.is_over(best, config.train),
-        "parameters_step": outcome.steps if kept is None else best.step,
-        "best": None if kept is None else {"watch": config.train.watch, "step": best.step, "value": best.value},
+        "stopped_early": kept is not None and stopping.is_over(kept.best, config.train),
+        "parameters_step": best.step if best else outcome.steps,
+        "best": {"watch": config.train.watch, "step": best.step, "value": best.value} if best else None,
+        "resumed_at_step": start.step if found else None,
+        "departures": about["departures"],
         "name": config.name,
         "data": data.name,
         "model": config.model.kind,
@@ -108,9 +187,8 @@ def fit(problem: Problem, record: Record, *, quiet: bool, began: float) -> dict[
         "dtype": config.train.dtype,
         "gradient": config.train.gradient,
         "seed": config.train.seed,
-        "device": _device_name(device),
-        "versions": {"jmc": version("jmc"), "python": platform.python_version()}
-        | {package: version(package) for package in _VERSIONS},
+        "device": environment.device(),
+        "versions": environment.versions(),
         "run_dir": str(record.directory),
         "report": str(record.directory / "report.html"),
         "timings": {
@@ -125,20 +203,10 @@ def fit(problem: Problem, record: Record, *, quiet: bool, began: float) -> dict[
         check.parameter: {"max_difference": check.largest_difference, "normwise": check.normwise}
         for check in evaluation.gradient_checks
     }
+    interruption.check()
     result["timings"]["total_seconds"] = time.perf_counter() - began
     record.result(result)
     record.report(
-        render(name=config.name, config_toml=to_toml(config), rows=rows, result=result, evaluation=evaluation)
+        render(name=config.name, config_toml=to_toml(config), rows=record.rows, result=result, evaluation=evaluation)
     )
     return result
-
-
-def _host(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters for a .npz, which knows no bfloat16: float32 holds its values exactly."""
-    arrays = {name: np.asarray(array) for name, array in params.items()}
-    return {name: a if a.dtype.kind == "f" else a.astype(np.float32) for name, a in arrays.items()}
-
-
-def _device_name(device: Any) -> str:
-    kind = platform.processor() or platform.machine() if device.platform == "cpu" else device.device_kind
-    return f"{device.platform.upper()} {kind}, {os.cpu_count()} host cores"

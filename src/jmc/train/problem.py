@@ -84,13 +84,20 @@ class Problem:
         return per_epoch * (train.epochs or 0)
 
     @property
+    def row_steps(self) -> int:
+        """Steps between two rows of metrics, or less where there is one for an evaluation: ``train.log_every``, else
+        about a hundredth of the run.
+        """
+        every = self.config.train.log_every
+        if every is None:
+            every = min(-(-self.steps // 100), max(1, 2**22 // (self.batch_size or 1)))
+        return min(every, self.steps)
+
+    @property
     def chunk(self) -> int:
-        """Steps between two looks of the host: ``train.log_every``, else about a hundredth of the run."""
-        train = self.config.train
-        every, log_every = self.config.checkpoint.every_steps or self.steps, train.log_every
-        if log_every is None:
-            log_every = min(-(-self.steps // 100), max(1, 2**22 // (self.batch_size or 1)))
-        return min(log_every, every, train.evaluate_every or self.steps, self.steps)
+        """Steps between two returns to the host, at most: for a row of metrics, or to save."""
+        periods = self.config.checkpoint.every_steps, self.config.train.evaluate_every
+        return min(self.row_steps, *(period or self.steps for period in periods))
 
     @cached_property
     def columns(self) -> list[str]:
@@ -107,15 +114,15 @@ class Problem:
 
     @property
     def bytes(self) -> int:
-        """An estimate of what training holds at once: parameters, gradients, optimizer state and two copies to
-        return to, the data, a batch's activations and a chunk's losses and draws.
+        """An estimate of what training holds at once: parameters, gradients, optimizer state, two copies to
+        return to and one being saved, the data, a batch's activations and a chunk's losses and draws.
         """
         item = _ITEM_BYTES[self.config.train.dtype]
         state = self.parameters * (1 + _SLOTS[self.config.optimizer.kind])
         data = (self.data.X_train.size + self.data.X_valid.size) + self.examples * (self.outputs or 1)
         activations = 2 * max(self.batch_size or 0, self.examples) * sum(self.widths)
         draws = 4 * self.chunk * (self.batch_size or 0)
-        return item * (3 * state + self.parameters + data + activations + self.chunk) + draws
+        return item * (4 * state + self.parameters + data + activations + self.chunk) + draws
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Targets of the data set as the loss reads them: float64 values, or int32 labels."""

@@ -17,6 +17,11 @@ class ReadBy:
     kinds: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class MayChange:
+    """Marks a key that may change when a run is resumed: no step computes anything else for it."""
+
+
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
@@ -33,6 +38,7 @@ Watch = Literal["validation_loss", "validation_r2", "validation_rmse", "validati
 _NETWORK = ReadBy(("network",))
 _MOMENTUM = ReadBy(("momentum", "nesterov"))
 _ADAM = ReadBy(("adam", "adamw"))
+_MAY_CHANGE = MayChange()
 
 
 class Table(BaseModel):
@@ -98,13 +104,13 @@ class OptimizerConfig(Table):
 class TrainConfig(Table):
     """How long, in what batches and in what arithmetic."""
 
-    steps: Count | None = None
-    epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    steps: Annotated[Count | None, _MAY_CHANGE] = None
+    epochs: Annotated[Count | None, _MAY_CHANGE] = None
     batch_size: Annotated[int, Field(ge=1, le=10**9)] | Literal["full"] = "full"
     seed: Seed = 0
     dtype: Literal["float32", "float64", "bfloat16"] = "float32"
     gradient: Literal["closed_form", "autodiff"] = "closed_form"
-    log_every: Count | None = None  # None: about 100 rows of metrics per run
+    log_every: Annotated[Count | None, _MAY_CHANGE] = None  # None: about 100 rows of metrics per run
     evaluate_every: Count | None = None  # None: the validation part is evaluated for every row
     patience: Count | None = None  # early stopping after so many values of `watch` that are no better; None: never
     watch: Watch = "validation_loss"
@@ -112,17 +118,18 @@ class TrainConfig(Table):
 
 
 class CheckpointConfig(Table):
-    """What is kept on the way."""
+    """When the state of the run is saved, besides at its end and when it is interrupted."""
 
-    every_steps: CountOrZero = 0  # 0: only the final parameters
-    keep: Annotated[int, Field(ge=1, le=10**6)] = 3
+    every_steps: Annotated[CountOrZero, _MAY_CHANGE] = 0  # 0: not by steps
+    every_seconds: Annotated[NonNegative, _MAY_CHANGE] = 60.0  # 0: not by time
+    keep: Annotated[int, Field(ge=1, le=10**6), _MAY_CHANGE] = 3
 
 
 class LogConfig(Table):
     """Where rows of metrics go besides metrics.jsonl."""
 
-    csv: bool = False
-    tensorboard: bool = False
+    csv: Annotated[bool, _MAY_CHANGE] = False
+    tensorboard: Annotated[bool, _MAY_CHANGE] = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,12 @@ def is_read(table: str, key: str, kind: object) -> bool:
     """Whether the key counts when the table's `kind` is this one."""
     read_by = readers(table, key)
     return read_by is None or kind in read_by
+
+
+def may_change(table: str, key: str) -> bool:
+    """Whether a resumed run may have another value of the key than it had before."""
+    field = TABLES[table].model_fields.get(key)
+    return field is not None and any(isinstance(mark, MayChange) for mark in field.metadata)
 
 
 def kinds(table: str) -> list[str]:
