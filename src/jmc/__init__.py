@@ -95,6 +95,9 @@ _HOME = {
     "differentiate.jacobian": ("hessian", "jacobian", "value_and_jacobian"),
     "differentiate.pins": ("StructureError",),
     "differentiate.tape": ("NotDifferentiable",),
+    "formula.certificate": ("NotCertified",),
+    "formula.derivation": ("Derivation", "derive"),
+    "formula.derivative": ("NoFormula",),
     "linear.contract": ("TooLarge",),
     "linear.linear_map": ("LinearMap",),
     "linear.nest": ("dense", "gram", "mv", "row_gram", "row_norms", "vm"),
@@ -177,6 +180,9 @@ if TYPE_CHECKING:
     from jmc.differentiate.jacobian import hessian, jacobian, value_and_jacobian
     from jmc.differentiate.pins import StructureError
     from jmc.differentiate.tape import NotDifferentiable
+    from jmc.formula.certificate import NotCertified
+    from jmc.formula.derivation import Derivation, derive
+    from jmc.formula.derivative import NoFormula
     from jmc.linear.contract import TooLarge
     from jmc.linear.linear_map import LinearMap
     from jmc.linear.nest import dense, gram, mv, row_gram, row_norms, vm

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 COMMANDS = {
     "bench": "measure derivatives and training against everyone else",
     "check": "hold a hand-derived derivative to the truth, and name the mistake",
+    "derive": "write the derivative of a function as a formula, certified",
     "report": "compare runs in one page",
     "rules": "show, search and prove the rules of the catalogue",
     "runs": "list runs with their status and final metrics",

@@ -2,16 +2,14 @@
 
 import argparse
 import ast
-import importlib
-import importlib.util
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from jmc.cli import BAD_USAGE, parse
+from jmc.cli.loading import NoFunction, function
 
 EXAMPLE = """\
 examples:
@@ -50,10 +48,10 @@ def run(arguments: Sequence[str]) -> int:
         parser.error(f"one of {', '.join('--' + mode for mode in MODES)} names the rule, but got {len(stated)}")
     try:
         described = _described(options.at)
-        f = _function(options.function)
-        rules = {mode: _function(getattr(options, mode)) for mode in stated}
+        f = function(options.function)
+        rules = {mode: function(getattr(options, mode)) for mode in stated}
         report = _checked(f, described, rules, options)
-    except _Bad as error:
+    except (_Bad, NoFunction) as error:
         print(f"jmc check: {error}", file=sys.stderr)
         return BAD_USAGE
     print(json.dumps(report.as_dict(), ensure_ascii=False) if options.json else report)
@@ -83,51 +81,6 @@ def _checked(f: Callable[..., Any], described: list[tuple[str, Any]], rules: dic
     except Exception as error:  # of the user's functions, or of what was asked of them
         first = str(error).splitlines()[0] if str(error) else ""
         raise _Bad(f"{options.function}: {type(error).__name__}: {first}") from None
-
-
-def _function(place: str) -> Callable[..., Any]:
-    """The function at ``file.py:name`` or ``package.module:name``."""
-    source, colon, name = place.rpartition(":")
-    if not colon or not name.isidentifier():
-        raise _Bad(f"a function must be given as FILE.py:NAME or MODULE:NAME, but got {place!r}")
-    try:
-        module = _file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except FileNotFoundError:
-        raise _Bad(f"{source}: no such file") from None
-    except Exception as error:  # whatever running the user's file raises
-        first = str(error).splitlines()[0] if str(error) else ""
-        raise _Bad(f"{source}: {type(error).__name__}: {first}") from None
-    found = getattr(module, name, None)
-    if not callable(found):
-        own = [
-            n
-            for n, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", "") == module.__name__
-        ]
-        raise _Bad(f"{source} must have a function `{name}`, but has {', '.join(own) or 'none'}")
-    return found
-
-
-def _file(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError
-    name = path.stem
-    if (known := sys.modules.get(name)) is not None and getattr(known, "__file__", None) == str(path.resolve()):
-        return known
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.path.pop(0)
-    return module
 
 
 _ARGUMENT = re.compile(r"\s*(?:(\w+)\s*:)?\s*(.+?)\s*", re.DOTALL)

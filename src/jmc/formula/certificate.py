@@ -1,0 +1,157 @@
+"""The certificate of a formula: its code against AD and differences, at random points of two sizes, in float64."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.special
+from jax import numpy as jnp
+
+from jmc.checking.oracles import QUICK, Estimate, double_precision, ridders
+from jmc.formula.derivative import NoFormula
+from jmc.formula.inputs import Inputs
+from jmc.formula.tensor import Argument
+
+POINTS = 2  # of each set of sizes
+NORMWISE, ENTRYWISE = 1e-10, 1e-8
+KINDS = ("normal", "positive", "unit")
+
+
+class NotCertified(NoFormula):
+    """The formula that was found does not agree with the derivative: it is not a result."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a formula was held to.
+
+    Attributes:
+        ok: whether it agreed everywhere; a Derivation exists only if it did.
+        max_error: the largest difference to an oracle, relative to the largest entry of the derivative.
+        points: how many arguments were drawn.
+        sizes: the two sets of sizes.
+        oracles: what it was compared with.
+        versions: of jax and numpy.
+    """
+
+    ok: bool
+    max_error: float
+    points: int
+    sizes: tuple[dict[str, int], ...]
+    oracles: tuple[str, ...]
+    versions: dict[str, str]
+
+    def __str__(self) -> str:
+        names = ", ".join(self.oracles)
+        sizes = " and ".join(", ".join(f"{k} = {v}" for k, v in s.items()) for s in self.sizes if s)
+        at = f" ({sizes})" if sizes else ""
+        return f"certified at {self.points} points{at} against {names}: largest error {self.max_error:.1g}"
+
+
+def certify(
+    f: Callable[..., Any], inputs: Inputs, wrt: Argument, order: int, codes: dict[str, str], name: str
+) -> Certificate:
+    """The certificate of code for the derivative of a function of arrays. Raises NotCertified."""
+    argnum = inputs.arguments.index(wrt)
+    below = f
+    for _ in range(order - 1):
+        below = jax.jacrev(below, argnum)
+    compiled = {target: load(code, name) for target, code in codes.items()}
+    if "jax" in compiled:
+        compiled["jax"] = jax.jit(compiled["jax"], compiler_options=QUICK)
+    worst, oracles = 0.0, {}
+    for which in (0, 1):
+        for point, (args, estimates) in enumerate(_points(below, inputs, which, argnum)):
+            found = {target: _value(g, args) for target, g in compiled.items() if target != "jax" or point == 0}
+            if point == 0:
+                estimates.append(ridders(below, args, argnum))
+            for estimate in estimates:
+                oracles[estimate.name] = None
+                for target, value in found.items():
+                    worst = max(worst, _difference(value, estimate, target))
+    return Certificate(
+        ok=True,
+        max_error=worst,
+        points=2 * POINTS,
+        sizes=(inputs.sizes.at(0), inputs.sizes.at(1)),
+        oracles=tuple(oracles),
+        versions={"jax": jax.__version__, "numpy": np.__version__},
+    )
+
+
+def load(code: str, name: str) -> Callable[..., Any]:
+    """The function that a derivation's code defines."""
+    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax, "scipy": scipy}
+    exec(compile(code, "<derivation>", "exec"), space)
+    return space[name]
+
+
+def _value(g: Callable[..., Any], args: Sequence[np.ndarray]) -> np.ndarray:
+    with double_precision(), np.errstate(all="ignore"):
+        return np.asarray(g(*args), np.float64)
+
+
+def _difference(value: np.ndarray, estimate: Estimate, target: str) -> float:
+    """The largest relative error beyond the oracle's own. Raises NotCertified if it is too large."""
+    reference = estimate.jacobian
+    if value.shape != reference.shape:
+        raise NotCertified(f"the formula's shape {value.shape} is not the derivative's, {reference.shape}")
+    if not value.size:
+        return 0.0
+    known = np.isfinite(reference)
+    size = np.abs(reference[known]).max(initial=0)
+    error = np.zeros(value.shape) if estimate.error is None else np.nan_to_num(estimate.error, posinf=0)
+    off = np.maximum(np.abs(value - reference) - error, 0)[known]
+    if not np.all(off <= NORMWISE * max(size, 1e-3) + ENTRYWISE * np.abs(reference[known])):
+        at = np.unravel_index(int(np.nanargmax(np.where(known, np.abs(value - reference), -1))), value.shape)
+        raise NotCertified(
+            f"the formula's {target} code gives {value[at]:.9g} where {estimate.name} says {reference[at]:.9g}"
+        )
+    return float(off.max(initial=0) / max(size, 1e-3))
+
+
+def _points(
+    f: Callable[..., Any], inputs: Inputs, which: int, argnum: int
+) -> list[tuple[list[np.ndarray], list[Estimate]]]:
+    """Arguments at which the function and its derivative are finite, and what AD says there."""
+
+    def both(*args: Any) -> Any:
+        return f(*args), jax.jacfwd(f, argnum)(*args), jax.jacrev(f, argnum)(*args)
+
+    with double_precision():
+        slopes = jax.jit(both, compiler_options=QUICK)
+        for kind in KINDS:
+            rng = np.random.default_rng(0)
+            found = []
+            for _ in range(4 * POINTS):
+                args = [_draw(a, inputs, which, kind, rng) for a in inputs.arguments]
+                value, forward, reverse = (np.asarray(array, np.float64) for array in slopes(*args))
+                if all(np.all(np.isfinite(array)) for array in (value, forward, reverse)):
+                    found.append((args, [Estimate("forward AD", forward), Estimate("reverse AD", reverse)]))
+                if len(found) == POINTS:
+                    return found
+    raise NotCertified("no arguments were found at which the function and its derivative are finite")
+
+
+def _draw(argument: Argument, inputs: Inputs, which: int, kind: str, rng: np.random.Generator) -> np.ndarray:
+    shape = inputs.sizes.shape(argument.shape, which)
+    facts = argument.facts
+    if "integer" in facts:
+        return rng.integers(0, 2, shape)
+    if "one-hot" in facts:
+        return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+    square = len(shape) == 2 and argument.shape[0] == argument.shape[1]
+    x = rng.normal(size=shape)
+    if "orthogonal" in facts:
+        return np.linalg.qr(x)[0]
+    if "diagonal" in facts:
+        return np.diag(rng.uniform(0.5, 2, shape[:1]))
+    if {"spd", "psd"} & facts or (square and kind == "positive"):
+        return x @ x.T / len(x) + np.eye(len(x))
+    if "symmetric" in facts:
+        return (x + x.T) / 2
+    if "positive" in facts or kind == "positive":
+        return rng.uniform(0.5, 2, shape)
+    return rng.uniform(0.1, 0.9, shape) / max(1, shape[-1] if shape else 1) if kind == "unit" else x

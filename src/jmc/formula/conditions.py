@@ -1,0 +1,44 @@
+"""Where a formula holds: domains, and what is taken at kinks."""
+
+from jmc.formula.functions import FUNCTIONS
+from jmc.formula.matrix import NotMatrix, matrix
+from jmc.formula.printer import text
+from jmc.formula.tensor import Argument, Map, Op, Size, Tensor, constant
+
+
+def conditions(value: Tensor) -> tuple[str, ...]:
+    """What must hold at the arguments of a function for its derivative to be this formula."""
+    found: dict[str, None] = {}
+    _collect(value, found, set())
+    return tuple(found)
+
+
+def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
+    if tensor in seen:
+        return
+    seen.add(tensor)
+    for child in tensor.children:
+        _collect(child, found, seen)
+    try:
+        if isinstance(tensor, Map):
+            shown = [text(matrix(arg)) for arg in tensor.args]
+            if tensor.function == "power" and constant(tensor.args[0]) is None and not isinstance(tensor.args[0], Size):
+                whole = getattr(tensor.number, "denominator", 0) == 1
+                if tensor.number < 0 or not whole:
+                    found[f"{_base(tensor, shown[0])} {'≠' if whole or _is_norm(tensor) else '>'} 0"] = None
+            elif condition := FUNCTIONS[tensor.function].condition if tensor.function in FUNCTIONS else "":
+                found[condition.format(*shown)] = None
+        elif isinstance(tensor, Op) and tensor.name in ("inv", "logdet", "det"):
+            facts = tensor.args[0].facts if isinstance(tensor.args[0], Argument) else frozenset()
+            if not {"spd", "orthogonal", "invertible"} & facts:
+                found[f"{text(matrix(tensor.args[0]))} invertible"] = None
+    except NotMatrix:
+        return
+
+
+def _is_norm(tensor: Map) -> bool:
+    return text(matrix(tensor)).startswith("‖") or "/‖" in text(matrix(tensor))
+
+
+def _base(tensor: Map, shown: str) -> str:
+    return shown if not _is_norm(tensor) else text(matrix(tensor)).removeprefix("1/").rstrip("²³")

@@ -1,0 +1,74 @@
+"""Code of formulas of any number of axes: every product is an einsum."""
+
+import string
+from typing import Any
+
+from jmc.formula.code import HELPERS, OPERATORS, Coder
+from jmc.formula.functions import FUNCTIONS
+from jmc.formula.style import number_code
+from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor
+
+
+class Einsums:
+    """Code of formulas of any number of axes."""
+
+    def __init__(self, coder: Coder, sizes: dict[Any, None]):
+        self.coder, self.np, self.sizes = coder, coder.np, sizes
+
+    def code(self, tensor: Tensor) -> str:
+        """An expression whose value is the array."""
+        match tensor:
+            case Argument():
+                return tensor.name
+            case Size():
+                self.sizes[tensor.name] = None
+                return tensor.name
+            case Sum():
+                return "(" + " + ".join(map(self.code, tensor.terms)).replace("+ -", "- ") + ")"
+            case Product():
+                return self._einsum(tensor)
+            case Map() if tensor.function == "power":
+                return f"({self.code(tensor.args[0])}) ** ({number_code(tensor.number)})"
+            case Map():
+                function = FUNCTIONS[tensor.function]
+                self.coder.need(function.helper)
+                return self.coder.fill(function.code, *map(self.code, tensor.args))
+            case Op() if tensor.name == "iota":
+                return f"{self.np}.arange({self._size(tensor.shape[0])})"
+            case Op():
+                self.coder.need(HELPERS.get(tensor.name, ""))
+                return self.coder.fill(OPERATORS[tensor.name], *map(self.code, tensor.args))
+        raise TypeError(f"`tensor` must be a formula, but got {type(tensor).__name__}")
+
+    def _size(self, dim: Any) -> str:
+        if isinstance(dim, str):
+            self.sizes[dim] = None
+        return str(dim)
+
+    def _einsum(self, tensor: Product) -> str:
+        letters = dict(enumerate(string.ascii_letters[: len(tensor.dims)]))
+        rest = iter(string.ascii_letters[len(tensor.dims) :])
+        specs = ["".join(letters[label] for label in labels) for _, labels in tensor.factors]
+        operands = [self.code(factor) for factor, _ in tensor.factors]
+        out, seen, used = "", set(), {label for _, labels in tensor.factors for label in labels}
+        for label in tensor.out:
+            if label in seen:
+                letter = next(rest)
+                specs.append(letters[label] + letter)
+                operands.append(f"{self.np}.eye({self._size(tensor.dims[label])})")
+                used.add(label)
+            else:
+                letter = letters[label]
+            seen.add(label)
+            out += letter
+        for label in dict.fromkeys(tensor.out):
+            if label not in used:
+                specs.append(letters[label])
+                operands.append(f"{self.np}.ones({self._size(tensor.dims[label])})")
+        number = number_code(tensor.coefficient)
+        if not operands:
+            return number if number.isdigit() else f"({number})"
+        inner = f'{self.np}.einsum("{",".join(specs)}->{out}", {", ".join(operands)})'
+        if len(operands) == 1 and specs[0] == out:
+            inner = operands[0]
+        return inner if tensor.coefficient == 1 else f"({number}) * {inner}"

@@ -1,0 +1,81 @@
+"""What products of certain factors are: X⁻¹ X is I, the entries of a softmax sum to 1."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from jmc.formula.tensor import Argument, Dim, Labels, Number, Op, Size, Tensor
+
+Part = tuple[Tensor, Labels]
+Found = tuple[Number, list[Part], dict[int, int]]
+
+
+def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Found | None:
+    """A coefficient, the factors that are left, and labels to be renamed; None if nothing is known."""
+    count: dict[int, int] = {}
+    for _, labels in parts:
+        for label in labels:
+            count[label] = count.get(label, 0) + 1
+    for i, (tensor, labels) in enumerate(parts):
+        rest = [*parts[:i], *parts[i + 1 :]]
+        lone = [k for k, label in enumerate(labels) if count[label] == 1 and label not in out]
+        if isinstance(tensor, Op) and lone:
+            last = len(labels) - 1
+            if tensor.name == "softmax" and last in lone and len(set(labels)) == len(labels) == 1:
+                return Fraction(1), rest, {}
+            if tensor.name == "covariance" and (last in lone or last - 1 in lone):
+                return Fraction(0), rest, {}
+        if isinstance(tensor, Argument) and "one-hot" in tensor.facts and lone == [0] and len(labels) == 1:
+            return Fraction(1), rest, {}
+        if isinstance(tensor, Op) and tensor.name == "inv" and len(labels) == 2:
+            found = _cancelled(tensor.args[0], labels, rest, count, out, sizes)
+            if found is not None:
+                return found
+    return _orthogonal(parts, count, out, sizes)
+
+
+def _cancelled(
+    matrix: Tensor,
+    labels: Labels,
+    rest: Sequence[Part],
+    count: dict[int, int],
+    out: Labels,
+    sizes: Mapping[int, Dim],
+) -> Found | None:
+    """X⁻¹_ij X_jk = δ_ik, on either side."""
+    for j, (tensor, others) in enumerate(rest):
+        if tensor != matrix:
+            continue
+        for near, far, other_near, other_far in ((1, 0, 0, 1), (0, 1, 1, 0)):
+            label = labels[near]
+            if others[other_near] == label and label not in out and count[label] == 2:
+                left = [*rest[:j], *rest[j + 1 :]]
+                return _unified(left, labels[far], others[other_far], out, sizes)
+    return None
+
+
+def _unified(left: list[Part], one: int, other: int, out: Labels, sizes: Mapping[int, Dim]) -> Found:
+    """What is left when two labels are found to be one; the δ of a label that is nowhere else sums to its size."""
+    used = {label for _, labels in left for label in labels} | set(out)
+    if one == other or (one not in used and other not in used):
+        dim = sizes[one]
+        if one in used:
+            return Fraction(1), left, {}
+        return (Fraction(dim), left, {}) if isinstance(dim, int) else (Fraction(1), [*left, (Size((), dim), ())], {})
+    keep, drop = (one, other) if one in out else (other, one)
+    return Fraction(1), left, {drop: keep}
+
+
+def _orthogonal(parts: Sequence[Part], count: dict[int, int], out: Labels, sizes: Mapping[int, Dim]) -> Found | None:
+    """Q_ki Q_kj = δ_ij, and Q_ik Q_jk."""
+    for i, (tensor, labels) in enumerate(parts):
+        if not (isinstance(tensor, Argument) and "orthogonal" in tensor.facts and len(labels) == 2):
+            continue
+        for j in range(i):
+            other, others = parts[j]
+            if other != tensor:
+                continue
+            for k in (0, 1):
+                if labels[k] == others[k] and labels[k] not in out and count[labels[k]] == 2:
+                    left = [part for n, part in enumerate(parts) if n not in (i, j)]
+                    return _unified(left, labels[1 - k], others[1 - k], out, sizes)
+    return None

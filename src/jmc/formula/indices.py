@@ -1,0 +1,255 @@
+"""Index notation: what every formula has, entry by entry, with sums over indices and δ; its code is made of einsums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from jmc.formula.algebra import add, product, split_power
+from jmc.formula.code import Coder, sizes_in
+from jmc.formula.derivative import NoFormula
+from jmc.formula.einsums import Einsums
+from jmc.formula.functions import FUNCTIONS
+from jmc.formula.inputs import Inputs
+from jmc.formula.matrix import NotMatrix, matrix
+from jmc.formula.notation import Node
+from jmc.formula.operators import expanded
+from jmc.formula.printer import Printer
+from jmc.formula.style import LATEX, Style, number
+from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor
+from jmc.formula.written import assembled
+
+SUM, PRODUCT, ATOM = 1, 2, 3
+LETTERS = "ijklabcdpqrstuvwxyz"
+NAMES = {"softmax": "PQRS", "inv": "KMGH", "map": "ZUVH", "sum": "EDGB"}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A formula in index notation: the entry of the derivative at these letters, and the parts with names."""
+
+    tensor: Tensor
+    out: tuple[str, ...]
+    into: tuple[str, ...]
+    parts: tuple[tuple[str, Tensor, Node], ...]
+    given: Inputs
+
+    def formula(self, style: Style) -> str:
+        """The entry at these letters."""
+        letters = (*self.out, *self.into)
+        return _Writer(letters, self.given, style).write(self.tensor, letters)[0]
+
+    def where(self, style: Style) -> dict[str, str]:
+        """The parts with names."""
+        return {style.name(name): Printer(style)(node) for name, _, node in self.parts}
+
+    @property
+    def size(self) -> int:
+        return _operators(self.tensor) + sum(node.weight for _, _, node in self.parts)
+
+    def left(self, f: str, wrt: str, order: int, style: Style) -> str:
+        """∂f_i/∂x_j."""
+        each = len(self.into) // order
+        below = [_index(style, wrt, self.into[k * each : (k + 1) * each]) for k in range(order)]
+        power = style.partial.strip() if order == 1 else style.raised(style.partial.strip(), str(order))
+        above = f"{power}{' ' if style is LATEX else ''}{_index(style, f, self.out)}"
+        return style.fraction(above, "".join(f"{style.partial}{b}" for b in below))
+
+    def code(self, name: str, target: str) -> str:
+        """A module with a function that computes it."""
+        coder = Coder(target)
+        lines = [f"    {part} = {coder.code(node)}" for part, _, node in self.parts]
+        sizes: dict[Any, None] = {}
+        for _, _, node in self.parts:
+            sizes_in(node, sizes)
+        lines.append(f"    return {Einsums(coder, sizes).code(self.tensor)}")
+        return assembled(name, target, coder.helpers, list(sizes), lines, self.given)
+
+
+def indexed(tensor: Tensor, out_shape: Sequence[Any], given: Inputs) -> Written:
+    """The formula in index notation; its first axes are those of the function's value."""
+    taken = {a.name for a in given.arguments} | set(given.sizes.symbols)
+    free = [letter for letter in LETTERS if letter not in taken]
+    if len(tensor.shape) > len(free):
+        raise NoFormula("the derivative has more axes than there are letters")
+    letters = tuple(free[: len(tensor.shape)])
+    tensor = _written_out(tensor)
+    parts: list[tuple[str, Tensor, Node]] = []
+    tensor = _hoisted(tensor, parts, taken)
+    return Written(tensor, letters[: len(out_shape)], letters[len(out_shape) :], tuple(parts), given)
+
+
+def _rebuilt(tensor: Tensor, change: Any) -> Tensor:
+    """The formula with each part changed."""
+    match tensor:
+        case Sum():
+            return add([change(term) for term in tensor.terms])
+        case Product():
+            parts = [(change(factor), labels) for factor, labels in tensor.factors]
+            return product(tensor.coefficient, parts, tensor.out, dict(enumerate(tensor.dims)))
+        case Map():
+            return Map(tensor.shape, tensor.function, tuple(map(change, tensor.args)), tensor.number)
+        case Op():
+            return Op(tensor.shape, tensor.name, tuple(map(change, tensor.args)))
+    return tensor
+
+
+def _written_out(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, Op) and tensor.name == "covariance":
+        return _written_out(expanded(tensor))
+    return _rebuilt(tensor, _written_out)
+
+
+def _hoisted(tensor: Tensor, parts: list[tuple[str, Tensor, Node]], taken: set[str]) -> Tensor:
+    """Operations on whole arrays, and what functions are applied to, by names."""
+
+    def change(inner: Tensor) -> Tensor:
+        if isinstance(inner, Op) and inner.name != "iota":
+            return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
+        if isinstance(inner, Map) and inner.function != "power":
+            args = [_called(a, "map", parts, taken) if _operators(a) and a.shape else a for a in inner.args]
+            return Map(inner.shape, inner.function, tuple(args), inner.number)
+        return _rebuilt(inner, change)
+
+    return change(tensor)
+
+
+def _called(tensor: Tensor, kind: str, parts: list[tuple[str, Tensor, Node]], taken: set[str]) -> Tensor:
+    for name, known, _ in parts:
+        if known == tensor:
+            return Argument(tensor.shape, name, 90)
+    try:
+        node = matrix(tensor)
+    except NotMatrix:
+        return tensor
+    letters = NAMES[kind] if len(tensor.shape) == 2 else NAMES[kind].lower()
+    used = taken | {name for name, _, _ in parts}
+    free = [x for x in [*letters, *(f"{letters[0]}{k}" for k in range(1, 30))] if x not in used]
+    parts.append((free[0], tensor, node))
+    return Argument(tensor.shape, free[0], 90)
+
+
+def _index(style: Style, name: str, letters: Sequence[str]) -> str:
+    shown = style.name(name)
+    if not letters:
+        return shown
+    return style.sub.format(style.bracket.format(shown) if "_" in shown else shown, "".join(letters))
+
+
+def _operators(tensor: Tensor) -> int:
+    match tensor:
+        case Sum():
+            return len(tensor.terms) - 1 + sum(map(_operators, tensor.terms))
+        case Product():
+            summed = len(set(range(len(tensor.dims))) - set(tensor.out))
+            own = max(len(tensor.factors) - 1, 0) + (tensor.coefficient not in (1, -1)) + summed
+            return own + sum(_operators(f) for f, _ in tensor.factors)
+        case Map() | Op():
+            return 1 + sum(map(_operators, tensor.children))
+    return 0
+
+
+class _Writer:
+    """Writes entries of formulas at letters."""
+
+    def __init__(self, used: Sequence[str], given: Inputs, style: Style):
+        self.used = {*used, *(a.name for a in given.arguments), *given.sizes.symbols}
+        self.style = style
+
+    def write(self, tensor: Tensor, letters: Sequence[str]) -> tuple[str, int]:
+        """The entry of ``tensor`` at ``letters``, and how strongly it holds together."""
+        style = self.style
+        match tensor:
+            case Argument():
+                return _index(style, tensor.name, letters), ATOM
+            case Size():
+                return style.name(tensor.name), ATOM
+            case Sum():
+                return self._sum(tensor, letters), SUM
+            case Product():
+                return self._product(tensor, letters)
+            case Map():
+                return self._map(tensor, letters)
+            case Op() if tensor.name == "iota":
+                return letters[0], ATOM
+            case Op():
+                (arg,) = tensor.args
+                free = [x for x in LETTERS if x not in self.used]
+                inner = [*letters, free[0]][: len(arg.shape)]
+                name = style.sub.format(style.function(tensor.name), inner[-1])
+                return style.call.format(name, self.write(arg, inner)[0]), ATOM
+        raise TypeError(f"`tensor` must be a formula, but got {type(tensor).__name__}")
+
+    def _at(self, tensor: Tensor, letters: Sequence[str], level: int) -> str:
+        shown, own = self.write(tensor, letters)
+        return shown if own >= level else self.style.bracket.format(shown)
+
+    def _sum(self, tensor: Sum, letters: Sequence[str]) -> str:
+        minus, shown = self.style.minus, ""
+        for term in tensor.terms:
+            part = self._at(term, letters, PRODUCT)
+            taken = f" {minus} {part[len(minus) :]}" if part.startswith(minus) else f" + {part}"
+            shown = shown + taken if shown else part
+        return shown
+
+    def _product(self, tensor: Product, letters: Sequence[str]) -> tuple[str, int]:
+        style = self.style
+        names: dict[int, str] = {}
+        top: list[str] = []
+        for label, letter in zip(tensor.out, letters, strict=True):
+            if label in names:
+                top.append(style.delta.format(names[label] + letter))
+            names.setdefault(label, letter)
+        free = [x for x in LETTERS if x not in self.used and x not in letters]
+        summed = [label for label in range(len(tensor.dims)) if label not in names]
+        names |= dict(zip(summed, free, strict=False))
+        before, self.used = self.used, self.used | set(names.values())
+        under, scalars, below = [], [], []
+        for factor, labels in tensor.factors:
+            base, exponent = split_power(factor)
+            shown = self._raised(base, [names[label] for label in labels], abs(exponent))
+            inside = any(label in summed for label in labels) or not summed
+            ((top if inside else scalars) if exponent > 0 else (under if inside else below)).append(shown)
+        self.used = before
+        size = abs(tensor.coefficient)
+        if isinstance(size, Fraction):
+            above = [str(size.numerator)] * (size.numerator != 1)
+            below = [str(size.denominator)] * (size.denominator != 1) + below
+        else:
+            above = [number(size, style)]
+        sign = style.minus if tensor.coefficient < 0 else ""
+        if not summed:
+            over, bottom = style.times.join(above + scalars + top) or "1", style.times.join(below + under)
+            shown = style.fraction(over, bottom) if bottom else over
+            alone = len(above + scalars + top + below + under) < 2 and not sign
+            return sign + shown, ATOM if alone else PRODUCT
+        front = style.times.join(above + scalars)
+        if below:
+            front = style.fraction(front or "1", style.times.join(below))
+            front = f"({front})" if style.kind == "text" else front
+        sigma = style.total.format("".join(names[label] for label in summed))
+        inner = style.times.join(top) or "1"
+        inner = style.fraction(inner, style.times.join(under)) if under else inner
+        return f"{sign}{front}{style.times if front else ''}{sigma} {inner}", PRODUCT
+
+    def _raised(self, base: Tensor, letters: Sequence[str], exponent: Fraction) -> str:
+        style = self.style
+        if exponent == 1:
+            return self._at(base, letters, ATOM)
+        if exponent == Fraction(1, 2):
+            inner = self.write(base, letters)[0] if style.kind == "latex" else self._at(base, letters, ATOM)
+            return style.root.format(inner)
+        inner = self._at(base, letters, ATOM)
+        return style.raised(style.bracket.format(inner) if isinstance(base, Map) else inner, number(exponent))
+
+    def _map(self, tensor: Map, letters: Sequence[str]) -> tuple[str, int]:
+        style = self.style
+        if tensor.function == "power":
+            shown = self._raised(tensor.args[0], letters, abs(Fraction(tensor.number)))
+            return (style.fraction("1", shown), PRODUCT) if tensor.number < 0 else (shown, ATOM)
+        function = FUNCTIONS[tensor.function]
+        pattern = function.text if style.kind == "text" else function.latex
+        args = [self.write(arg, letters if arg.shape else ())[0] for arg in tensor.args]
+        if "{0}" not in pattern:
+            return style.call.format(pattern, ", ".join(args)), ATOM
+        return pattern.format(*args), SUM if " − " in function.text or " + " in function.text else ATOM

@@ -1,0 +1,81 @@
+"""Operations on whole arrays and their derivatives as formulas: softmax and its kin, inverse, determinant."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from jmc.formula.algebra import ONE, add, product, times
+from jmc.formula.tensor import Op, Tensor
+
+
+def softmax(z: Tensor) -> Tensor:
+    """exp(z) / Σ exp(z) over the last axis."""
+    return Op(z.shape, "softmax", (z,))
+
+
+def logsumexp(z: Tensor) -> Tensor:
+    """ln Σ exp(z) over the last axis."""
+    return Op(z.shape[:-1], "logsumexp", (z,))
+
+
+def inverse(A: Tensor) -> Tensor:
+    """A⁻¹; (A⁻¹)⁻¹ is A."""
+    return A.args[0] if isinstance(A, Op) and A.name == "inv" else Op(A.shape, "inv", (A,))
+
+
+def expanded(op: Op) -> Tensor:
+    """The covariance of a softmax written out: diag(p) − p pᵀ."""
+    *batch, i, j = range(len(op.shape))
+    dims = dict(enumerate(op.shape))
+    p = softmax(op.args[0])
+    diagonal = product(ONE, [(p, (*batch, i))], (*batch, i, i), dims)
+    return add([diagonal, product(-ONE, [(p, (*batch, i)), (p, (*batch, j))], (*batch, i, j), dims)])
+
+
+def _of_softmax(op: Op) -> Tensor:
+    *batch, i = range(len(op.shape))
+    j = i + 1
+    dims = dict(enumerate(op.shape)) | {j: op.shape[-1]}
+    covariance = Op((*op.shape, op.shape[-1]), "covariance", op.args)
+    return product(ONE, [(covariance, (*batch, i, j))], (*batch, i, *batch, j), dims)
+
+
+def _of_log_softmax(op: Op) -> Tensor:
+    *batch, i = range(len(op.shape))
+    j = i + 1
+    dims = dict(enumerate(op.shape)) | {j: op.shape[-1]}
+    one = product(ONE, [], (*batch, i, *batch, i), dict(enumerate(op.shape)))
+    return add([one, product(-ONE, [(softmax(op.args[0]), (*batch, j))], (*batch, i, *batch, j), dims)])
+
+
+def _of_logsumexp(op: Op) -> Tensor:
+    z = op.args[0]
+    *batch, j = range(len(z.shape))
+    return product(ONE, [(softmax(z), (*batch, j))], (*batch, *batch, j), dict(enumerate(z.shape)))
+
+
+def _of_inverse(op: Op) -> Tensor:
+    i, j, a, b = range(4)
+    n = op.shape[0]
+    return product(-ONE, [(op, (i, a)), (op, (b, j))], (i, j, a, b), dict.fromkeys(range(4), n))
+
+
+def _of_logdet(op: Op) -> Tensor:
+    (A,) = op.args
+    return product(ONE, [(inverse(A), (1, 0))], (0, 1), dict(enumerate(A.shape)))
+
+
+def _of_det(op: Op) -> Tensor:
+    return times(op, _of_logdet(op))
+
+
+JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
+    "softmax": _of_softmax,
+    "log_softmax": _of_log_softmax,
+    "logsumexp": _of_logsumexp,
+    "inv": _of_inverse,
+    "logdet": _of_logdet,
+    "det": _of_det,
+}
+"""∂op/∂argument, of shape op.shape + argument.shape."""
+
+HALF = Fraction(1, 2)

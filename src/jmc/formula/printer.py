@@ -1,0 +1,201 @@
+"""Matrix notation written out, in either style."""
+
+from fractions import Fraction
+
+from jmc.formula.functions import FUNCTIONS
+from jmc.formula.notation import UNIT, Node
+from jmc.formula.style import TEXT, Style, number
+
+SUM, PRODUCT, ATOM = 1, 2, 3
+OPERATORS = {
+    "softmax": ("softmax({0})", r"\operatorname{{softmax}}\left({0}\right)"),
+    "log_softmax": ("ln softmax({0})", r"\ln\operatorname{{softmax}}\left({0}\right)"),
+    "logsumexp": ("logsumexp({0})", r"\operatorname{{logsumexp}}\left({0}\right)"),
+    "logdet": ("ln |det {0}|", r"\ln\left|\det {0}\right|"),
+    "det": ("det {0}", r"\det {0}"),
+    "sign of det": ("sign det {0}", r"\operatorname{{sign}}\det {0}"),
+    "cholesky": ("chol({0})", r"\operatorname{{chol}}\left({0}\right)"),
+    "max": ("max({0})", r"\max\left({0}\right)"),
+    "min": ("min({0})", r"\min\left({0}\right)"),
+}
+# Functions whose argument is not in brackets of its own.
+_LEVEL = {"pow": ATOM, "not": PRODUCT}
+
+
+def text(node: Node) -> str:
+    """The formula as one line of Unicode."""
+    return Printer(TEXT).write(node)[0]
+
+
+class Printer:
+    """Writes formulas; every part comes with how strongly it holds together."""
+
+    def __init__(self, style: Style):
+        self.style = style
+
+    def __call__(self, node: Node) -> str:
+        return self.write(node)[0]
+
+    def write(self, node: Node) -> tuple[str, int]:
+        """The text of a formula, and its level."""
+        style, args = self.style, node.args
+        match node.op:
+            case "symbol" | "size":
+                return style.name(node.value), ATOM
+            case "number":
+                whole = isinstance(node.value, Fraction) and node.value.denominator == 1
+                return number(node.value, style), SUM if node.value < 0 else ATOM if whole else PRODUCT
+            case "ones":
+                return style.ones, ATOM
+            case "eye":
+                return style.eye, ATOM
+            case "sum":
+                return self._sum(node), SUM
+            case "scaled":
+                return self._scaled(node)
+            case "chain":
+                return style.times.join(self.at(arg, ATOM) for arg in args), PRODUCT
+            case "kron":
+                return style.kron.join(self.at(arg, ATOM) for arg in args), PRODUCT
+            case "transpose" if args[0].op == "operator" and args[0].value == "inv":
+                return style.inverse_transpose.format(self.at(args[0].args[0], ATOM)), ATOM
+            case "transpose":
+                return style.transpose.format(self.at(args[0], ATOM)), ATOM
+            case "diag" | "diagonal":
+                return style.diag.format(self(args[0])), ATOM
+            case "trace":
+                return style.trace.format(self(args[0])), ATOM
+            case "norm":
+                pattern = style.frobenius if args[0].rank == 2 else style.norm
+                return pattern.format(self(args[0])), ATOM
+            case "hadamard":
+                return self._hadamard(node), PRODUCT
+            case "power":
+                return self._power(node)
+            case "call":
+                return self._call(node)
+            case "operator":
+                return self._operator(node)
+        raise TypeError(f"`node` must be matrix notation, but got {node.op}")
+
+    def at(self, node: Node, level: int) -> str:
+        """In brackets where it would fall apart."""
+        shown, own = self.write(node)
+        return shown if own >= level else self.style.bracket.format(shown)
+
+    def _sum(self, node: Node) -> str:
+        minus, shown = self.style.minus, ""
+        for arg in node.args:
+            part = self.at(arg, PRODUCT) if arg.op != "number" else self(arg)
+            if not shown:
+                shown = part
+            else:
+                shown += f" {minus} {part[len(minus) :]}" if part.startswith(minus) else f" + {part}"
+        return shown
+
+    def raised(self, node: Node, exponent: Fraction) -> str:
+        """A factor to a power."""
+        style = self.style
+        if exponent == 1:
+            return self.at(node, ATOM if node.op == "sum" else PRODUCT)
+        if exponent == Fraction(1, 2):
+            return style.root.format(self(node) if style.kind == "latex" else self.at(node, ATOM))
+        shown, level = self.write(node)
+        power = number(exponent, TEXT if exponent.denominator != 1 else style)
+        name, bracket, rest = shown.partition("(")
+        if node.op == "call" and level == ATOM and name.isalpha() and exponent.denominator == 1:
+            return f"{style.raised(name, power)}{bracket}{rest}"
+        wrap = level < ATOM or node.op in ("call", "operator")
+        return style.raised(style.bracket.format(shown) if wrap else shown, power)
+
+    def _scaled(self, node: Node) -> tuple[str, int]:
+        style = self.style
+        body, *scalars = node.args
+        coefficient, exponents = node.value
+        sign = style.minus if coefficient < 0 else ""
+        coefficient = abs(coefficient)
+        top, under = [], []
+        if isinstance(coefficient, Fraction):
+            top += [str(coefficient.numerator)] if coefficient.numerator != 1 else []
+            under += [str(coefficient.denominator)] if coefficient.denominator != 1 else []
+        else:
+            top.append(number(coefficient, style))
+        alone = len(scalars) == 1 and body == UNIT
+        for scalar, exponent in zip(scalars, exponents, strict=True):
+            shown = self.raised(scalar, abs(exponent))
+            bare = scalar.op == "chain" and abs(exponent) == 1 and not alone and (exponent > 0 or len(exponents) > 1)
+            (top if exponent > 0 else under).append(style.bracket.format(shown) if bare else shown)
+        below = style.times.join(under)
+        if body == UNIT:
+            above = style.times.join(top) or "1"
+            return sign + (style.fraction(above, below) if under else above), PRODUCT
+        inside = self.at(body, PRODUCT)
+        if body.op == "hadamard" and (top or under):
+            inside = style.bracket.format(inside)
+        short = body.op in ("symbol", "call", "operator", "transpose", "ones", "eye", "power")
+        if under and not top and short:
+            return sign + style.fraction(self.at(body, ATOM), below), PRODUCT
+        front = style.times.join(top)
+        if under:
+            front = style.fraction(front or "1", below)
+            front = f"({front})" if style.kind == "text" else front
+        inside = self.at(body, ATOM) if front and body.op == "sum" else inside
+        return f"{sign}{front}{style.times}{inside}" if front else f"{sign}{inside}", PRODUCT
+
+    def _hadamard(self, node: Node) -> str:
+        style = self.style
+
+        def shown(arg: Node) -> str:
+            return self.at(arg, PRODUCT if arg.op == "power" else ATOM)
+
+        top = style.odot.join(shown(arg) for arg in node.args if not _inverse(arg)) or "1"
+        under = [self.at(_inverted(arg), ATOM) for arg in node.args if _inverse(arg)]
+        if not under:
+            return top
+        several = sum(not _inverse(arg) for arg in node.args) > 1
+        below = under[0] if len(under) == 1 else style.bracket.format(style.odot.join(under))
+        return (style.bracket.format(top) if several else top) + style.oslash + below
+
+    def _power(self, node: Node) -> tuple[str, int]:
+        style = self.style
+        (base,), exponent = node.args, node.value
+        inner = self.at(base, ATOM)
+        if exponent == 2 and len(inner) < 3:
+            return f"{inner}{style.odot}{inner}", PRODUCT
+        if exponent < 0:
+            return f"1{style.oslash}{self.at(_inverted(node), ATOM)}", PRODUCT
+        if exponent == Fraction(1, 2):
+            return style.root.format(self(base) if style.kind == "latex" else inner), ATOM
+        shown = number(exponent)
+        return f"{inner}^{{\\circ {shown}}}" if style.kind == "latex" else f"{inner}^∘{shown}", ATOM
+
+    def _call(self, node: Node) -> tuple[str, int]:
+        function = FUNCTIONS[node.value]
+        pattern = function.text if self.style.kind == "text" else function.latex
+        if "{0}" in pattern:
+            level = _LEVEL.get(node.value, 0)
+            shown = pattern.format(*(self.at(arg, level) for arg in node.args))
+            return shown, SUM if " − " in function.text or " + " in function.text else ATOM
+        return self.style.call.format(pattern, ", ".join(map(self, node.args))), ATOM
+
+    def _operator(self, node: Node) -> tuple[str, int]:
+        style, (arg,) = self.style, node.args
+        if node.value == "inv":
+            return style.inverse.format(self.at(arg, ATOM)), ATOM
+        if node.value == "covariance":
+            p = self.at(arg, ATOM)
+            return f"{style.diag.format(p)} {style.minus} {p}{style.times}{style.transpose.format(p)}", SUM
+        pattern = OPERATORS[node.value][style.kind == "latex"]
+        bare = pattern.endswith((")", r"\right)")) or "|" in pattern
+        inside = self(arg) if bare and pattern[0] != "l" else self.at(arg, ATOM)
+        if pattern.startswith(("ln softmax", "logsumexp")):
+            inside = self(arg)
+        return pattern.format(inside), ATOM if bare else PRODUCT
+
+
+def _inverse(node: Node) -> bool:
+    return node.op == "power" and node.value < 0
+
+
+def _inverted(node: Node) -> Node:
+    return node.args[0] if node.value == -1 else Node("power", node.rank, node.args, -node.value)

@@ -1,0 +1,175 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmc
+
+sigmoid, softmax, log_softmax = jax.nn.sigmoid, jax.nn.softmax, jax.nn.log_softmax
+inv, norm = jnp.linalg.inv, jnp.linalg.norm
+
+
+def logdet(X):
+    return jnp.linalg.slogdet(X)[1]
+
+
+def cross_entropy(W, x, y):
+    return -jnp.sum(y * log_softmax(W @ x))
+
+
+def logistic(w, X, y):
+    z = X @ w
+    return -jnp.mean(y * jnp.log(sigmoid(z)) + (1 - y) * jnp.log(1 - sigmoid(z)))
+
+
+def gaussian(mu, S, x):
+    return (logdet(S) + (x - mu) @ inv(S) @ (x - mu)) / 2
+
+
+# the function, the shapes of its arguments, the argument, the order, the formula (and its "where")
+TABLE = [
+    (lambda A, x: A @ x, "A: m n, x: n", "x", 1, "A"),
+    (lambda x, A: x @ A @ x, "x: n, A: n n", "x", 1, "(A + Aᵀ) x"),
+    (lambda x, A: x @ A @ x, "x: n, A: n n", "x", 2, "A + Aᵀ"),
+    (lambda x, A: x @ A @ x, "x: n, A: n n symmetric", "x", 1, "2 A x"),
+    (lambda A, x, b: jnp.sum((A @ x - b) ** 2), "A: m n, x: n, b: m", "x", 1, "2 Aᵀ (A x − b)"),
+    (lambda A, x, b: jnp.sum((b - A @ x) ** 2), "A: m n, x: n, b: m", "x", 1, "2 Aᵀ (A x − b)"),
+    (lambda A, x, b: jnp.sum((A @ x - b) ** 2), "A: m n, x: n, b: m", "x", 2, "2 Aᵀ A"),
+    (lambda A, x, b: jnp.sum((A @ x - b) ** 2), "A: m n, x: n, b: m", "A", 1, "2 (A x − b) xᵀ"),
+    (lambda w, X, y: jnp.mean((X @ w - y) ** 2), "w: d, X: N d, y: N", "w", 1, "(2/N) Xᵀ (X w − y)"),
+    (lambda w, X, y: jnp.mean((X @ w - y) ** 2), "w: d, X: N d, y: N", "w", 2, "(2/N) Xᵀ X"),
+    (lambda M, x, b: jax.nn.relu(M @ x + b), "M: m n, x: n, b: m", "x", 1, "diag(1[M x + b > 0]) M"),
+    (lambda w, x, b: jnp.maximum(w @ x + b, 0), "w: n, x: n, b:", "w", 1, "1[wᵀ x + b > 0] x"),
+    (lambda x: softmax(x), "x: n", "x", 1, "diag(p) − p pᵀ where p = softmax(x)"),
+    (lambda x: jnp.exp(x) / jnp.sum(jnp.exp(x)), "x: n", "x", 1, "diag(p) − p pᵀ where p = softmax(x)"),
+    (lambda x: jmc.softmax(x), "x: n", "x", 1, "diag(p) − p pᵀ where p = softmax(x)"),
+    (lambda x: log_softmax(x), "x: n", "x", 1, "I − 𝟏 softmax(x)ᵀ"),
+    (lambda x: jax.nn.logsumexp(x), "x: n", "x", 1, "softmax(x)"),
+    (lambda x: jax.nn.logsumexp(x), "x: n", "x", 2, "diag(p) − p pᵀ where p = softmax(x)"),
+    (cross_entropy, "W: k n, x: n, y: k one-hot", "x", 1, "Wᵀ (softmax(W x) − y)"),
+    (cross_entropy, "W: k n, x: n, y: k one-hot", "W", 1, "(softmax(W x) − y) xᵀ"),
+    (cross_entropy, "W: k n, x: n, y: k one-hot", "x", 2, "Wᵀ (diag(p) − p pᵀ) W where p = softmax(W x)"),
+    (lambda x: norm(x), "x: n", "x", 1, "x/‖x‖"),
+    (lambda X: norm(X), "X: m n", "X", 1, "X/‖X‖_F"),
+    (lambda U, V, T: jnp.sum((T - U @ V.T) ** 2), "U: m r, V: n r, T: m n", "U", 1, "2 (U Vᵀ − T) V"),
+    (lambda X, A: jnp.trace(A @ X), "X: n m, A: m n", "X", 1, "Aᵀ"),
+    (logdet, "X: n n", "X", 1, "X⁻ᵀ"),
+    (logdet, "X: n n spd", "X", 1, "X⁻¹"),
+    (lambda X, a, b: a @ inv(X) @ b, "X: n n, a: n, b: n", "X", 1, "−X⁻ᵀ a bᵀ X⁻ᵀ"),
+    (lambda b, X, a: a @ jnp.linalg.solve(X, b), "b: n, X: n n, a: n", "b", 1, "X⁻ᵀ a"),
+    (logistic, "w: d, X: N d, y: N", "w", 1, "(1/N) Xᵀ (σ(X w) − y)"),
+    (gaussian, "mu: n, S: n n spd, x: n", "mu", 1, "S⁻¹ (μ − x)"),
+    (gaussian, "mu: n, S: n n spd, x: n", "mu", 2, "S⁻¹"),
+    (lambda x: sigmoid(x), "x:", "x", 1, "σ(x) (1 − σ(x))"),
+    (lambda x: sigmoid(x), "x:", "x", 2, "σ(x) (1 − σ(x)) (1 − 2 σ(x))"),
+    (lambda x: jnp.tanh(x), "x: n", "x", 1, "diag(1 − tanh²(x))"),
+    (lambda x, W, b, v: v @ jnp.tanh(W @ x + b), "x: n, W: m n, b: m, v: m", "W", 1, "(v ⊙ (1 − tanh²(W x + b))) xᵀ"),
+    (lambda x: x**3 + 3 * x, "x:", "x", 1, "3 x² + 3"),
+]  # fmt: skip
+
+
+def given(shapes):
+    parts = (part.split(":") for part in shapes.split(","))
+    return {name.strip(): shape for name, shape in parts}
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes", "wrt", "order", "formula"), TABLE, ids=[f"{k}-{row[4]}" for k, row in enumerate(TABLE)]
+)
+def test_formulas(f, shapes, wrt, order, formula):
+    found = jmc.derive(f, wrt, order)(**given(shapes))
+    where = ", ".join(f"{name} = {meaning}" for name, meaning in found.where.items())
+    assert found.formula + (f" where {where}" if where else "") == formula
+    assert found.certificate.ok
+    assert found.certificate.max_error < 1e-10
+    assert found.certificate.sizes[0] != found.certificate.sizes[1] or not found.certificate.sizes[0]
+    assert set(found.certificate.oracles) == {"forward AD", "reverse AD", "Ridders differences"}
+    assert found.mathml.startswith("<math")
+
+
+def test_code_is_stable_where_the_textbook_form_is_not():
+    x = np.array([-1e3, -40.0, 0.3, 40.0, 1e3])
+    d = jmc.derive(sigmoid, "x")("n")
+    with np.errstate(all="raise"):
+        space = {}
+        exec(d.numpy, space)
+        with np.errstate(under="ignore"):
+            J = space["dsigmoid"](x)
+    exact = np.array([math.exp(-abs(t)) / (1 + math.exp(-abs(t))) ** 2 for t in x])
+    np.testing.assert_allclose(np.diag(J), exact, rtol=1e-14)
+
+
+def test_softmax_keeps_what_is_left_of_a_confident_answer():
+    d = jmc.derive(lambda x: softmax(x), "x")("n")
+    space = {}
+    exec(d.numpy, space)
+    J = space["df"](np.array([1e3, 1e3 - 30, -1e3]))
+    left = math.exp(-30) / (1 + math.exp(-30)) ** 2
+    np.testing.assert_allclose(J[0, 0], left, rtol=1e-12)
+    assert np.all(np.isfinite(J))
+
+
+def test_layouts():
+    A = {"A": "m, n", "x": "n"}
+    f = lambda A, x: jnp.sin(A @ x)  # noqa: E731
+    assert jmc.derive(f, "x")(**A).formula == "diag(cos(A x)) A"
+    assert jmc.derive(f, "x", layout="denominator")(**A).formula == "Aᵀ diag(cos(A x))"
+    g = lambda A, x: jnp.sum((A @ x) ** 2)  # noqa: E731
+    assert jmc.derive(g, "x")(**A).formula == "2 Aᵀ A x"
+    assert jmc.derive(g, "x", layout="numerator")(**A).formula == "2 xᵀ Aᵀ A"
+
+
+def test_index_notation_is_always_there():
+    d = jmc.derive(lambda X, W: jnp.tanh(X @ W.T), "W")(("N", "d"), ("m", "d"))
+    assert d.notation == "index"
+    assert d.text == "∂f_ij/∂W_kl = δ_jk X_il (1 − tanh²(Z_ij))\n  where Z = X Wᵀ"
+
+
+def test_arrays_stand_for_their_shapes():
+    d = jmc.derive(lambda w, X, y: jnp.mean((X @ w - y) ** 2))(np.ones(5), np.ones((7, 5)), np.ones(7))
+    assert d.formula == "(2/m) Xᵀ (X w − y)" or d.formula == "(2/n) Xᵀ (X w − y)"
+
+
+def test_nested_arguments():
+    def loss(params, x):
+        return jnp.sum(jnp.tanh(params["W1"] @ x + params["b1"]))
+
+    d = jmc.derive(loss, "params.W1")({"W1": ("m", "n"), "b1": ("m",)}, ("n",))
+    assert d.formula == "(1 − tanh²(W₁ x + b₁)) xᵀ"
+
+
+def test_what_has_no_formula_is_refused_with_its_line():
+    with pytest.raises(jmc.NoFormula, match=r"`sort` has no formula, at .*test_derivation.py:\d+"):
+        jmc.derive(lambda x: jnp.sum(jnp.sort(x)), "x")("n")
+    with pytest.raises(jmc.NoFormula, match="closes over"):
+        jmc.derive(lambda x: x @ np.array([1.0, 2.0, 5.0]), "x")((3,))
+
+
+def test_a_wrong_formula_is_no_result(monkeypatch):
+    from dataclasses import replace
+
+    from jmc.formula import functions
+
+    sin = functions.FUNCTIONS["sin"]
+    monkeypatch.setitem(functions.FUNCTIONS, "sin", replace(sin, slopes=(lambda x: functions.apply("sin", x),)))
+    with pytest.raises(jmc.NotCertified, match="forward AD says"):
+        jmc.derive(lambda x: jnp.sin(x), "x")("n")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: jmc.derive(3), "`f` must be callable, but got int"),
+        (lambda: jmc.derive(jnp.sin, order=0), "`order` must be a whole number of at least 1, but got 0"),
+        (lambda: jmc.derive(jnp.sin, layout="row"), "`layout` must be one of"),
+        (lambda: jmc.derive(lambda x: x, "y")("n"), "`wrt` must name one of x, but got 'y'"),
+        (lambda: jmc.derive(lambda x: x)("n", "m"), "`shapes` must be one for each of x"),
+        (lambda: jmc.derive(lambda x: x)("m n symmetric"), "must be square"),
+        (lambda: jmc.derive(lambda x: x)((0,)), "at least 1, but got 0"),
+    ],
+)
+def test_errors_name_the_argument(call, message):
+    with pytest.raises((TypeError, ValueError), match=message.replace("(", r"\(")):
+        call()
