@@ -292,8 +292,11 @@ def told_by_numbers(case: Case, args: Sequence[Any], claimed: list[Any], true: l
     if kind in truth and not truth[kind]():
         return f"is not {kind}"
     if case.mode in ("vjp", "jvp", "own"):
+        v = cotangent((lambda *a: a) if case.mode == "jvp" else primal(case), args, seed=12)
         twice = pair(case, args, jax.tree.map(lambda a: -2 * a, u))[0]
-        linear = error(twice, [-2 * c for c in claimed]) < RIGHT
+        other, both = pair(case, args, v)[0], pair(case, args, jax.tree.map(jnp.add, u, v))[0]
+        added = [a + b for a, b in zip(claimed, other, strict=True)]
+        linear = error(twice, [-2 * c for c in claimed]) < RIGHT and error(both, added) < RIGHT
         ignored = error(twice, claimed) < RIGHT and not all(not np.any(c) for c in claimed)
         if ignored != (kind == "cotangent_ignored") or (linear or ignored) != (kind != "nonlinear_in_cotangent"):
             return f"linear: {linear}, ignores the cotangent: {ignored}"
@@ -373,12 +376,18 @@ def fault(case: Case) -> str | None:
 
 
 def halves() -> dict[str, list[Case]]:
-    """The sets by name: two halves of one list, and a third one."""
+    """The sets by name: two halves of one list, and two more."""
     import check_cases_first
+    import check_cases_fourth
     import check_cases_second
     import check_cases_third
 
-    sets = {"first": check_cases_first, "second": check_cases_second, "third": check_cases_third}
+    sets = {
+        "first": check_cases_first,
+        "second": check_cases_second,
+        "third": check_cases_third,
+        "fourth": check_cases_fourth,
+    }
     return {name: list(module.CASES) for name, module in sets.items()}
 
 
