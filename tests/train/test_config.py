@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jmc.train import schema
 from jmc.train.config import Config, ConfigError, load, to_dict, to_toml
+from jmc.train.conflicts import indivisible
 from jmc.train.schema import TABLES
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -300,6 +301,12 @@ def test_wrong_overrides(good, overrides, words):
             "train.watch",
             "needs a validation part, but `data.validation_fraction` = 0",
         ),
+        (["train.dtype=bfloat16", "train.compute_dtype=float32"], "train.compute_dtype", "must not be finer than"),
+        (
+            ["train.batch_size=30", "train.microbatches=4"],
+            "train.microbatches",
+            "must divide `train.batch_size` = 30, as 3 and 5 do",
+        ),
         (["data.path=a.txt"], "data.path", "must end in .npz or .csv"),
         (["data.path=a.csv"], "data.target", "is missing: a .csv file needs"),
     ],
@@ -474,3 +481,11 @@ def test_round_trip(tmp_path, text, fraction, rate, widths):
     path = tmp_path / "r.toml"
     path.write_text(to_toml(config), encoding="utf-8", newline="")
     assert load(path) == config
+
+
+@pytest.mark.parametrize(
+    ("parts", "size", "near"),
+    [(1, 7, None), (7, 7, None), (4, 30, "3 and 5 do"), (2, 7, "1 does"), (8, 7, "7 does"), (3, 442, "2 does"), (100, 442, "34 does")],
+)  # fmt: skip
+def test_parts_that_are_not_equal_name_the_nearest_that_are(parts, size, near):
+    assert indivisible(parts, size, "a batch of") == (near and f"must divide a batch of = {size}, as {near}")

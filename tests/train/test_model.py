@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from problems import configure, dataset
 
+import jmc
+from jmc.train.evaluation import Evaluator
+from jmc.train.loop import GRADIENTS
 from jmc.train.model import initial, objective, predictor
 from jmc.train.problem import bind
 
@@ -146,3 +151,56 @@ def test_penalties_are_on_weights_alone():
     _, p = parameters(plain)
     extra = sum(0.3 * np.abs(p[name]).sum() + 0.05 * (p[name] ** 2).sum() for name in ("W1", "W2"))
     close(cost_and_prediction(penalised)[0], float(cost_and_prediction(plain)[0]) + extra)
+
+
+class TestComputeDtype:
+    """The model computes in bfloat16; parameters, loss and gradients stay in float32."""
+
+    @pytest.fixture(params=["mean_squared_error", "softmax_cross_entropy"])
+    def mixed(self, request):
+        classes = 3 if request.param == "softmax_cross_entropy" else 0
+        config = configure(
+            model={"kind": "network", "widths": [8, 4], "activation": "tanh"},
+            loss={"kind": request.param, "l2": 0.01},
+            train={"steps": 1, "compute_dtype": "bfloat16"},
+        )
+        problem = bind(config, dataset(N=64, d=5, classes=classes))
+        return problem, Evaluator(problem).arrays(problem.data.X_train, problem.data.y_train)
+
+    def test_dtypes(self, mixed):
+        problem, (X, y) = mixed
+        params = initial(problem)
+        assert (X.dtype, y.dtype) == ("bfloat16", "float32" if problem.data.task == "regression" else "int32")
+        value, gradient = jmc.value_and_grad(objective(problem))(params, X, y)
+        leaves = (*params.values(), predictor(problem)(params, X), value, *gradient.values())
+        assert {str(leaf.dtype) for leaf in leaves} == {"float32"}
+        program = jax.jit(predictor(problem)).lower(params, X).as_text()
+        products = [line for line in program.splitlines() if "dot_general" in line]
+        assert len(products) == 3
+        assert all(line.count("bf16>") == 3 for line in products)
+
+    def test_either_gradient_is_that_of_the_rounded_model(self, mixed):
+        problem, (X, y) = mixed
+        params = initial(problem)
+        found = {mode: jax.jit(GRADIENTS[mode](objective(problem)))(params, X, y)[1] for mode in GRADIENTS}
+        exact = replace(problem, config=configure(**{**tables(problem), "train": {"steps": 1, "dtype": "float64"}}))
+        rounded = {name: np.asarray(array.astype("bfloat16"), np.float64) for name, array in params.items()}
+        with jax.enable_x64(True):
+            y = y if y.dtype == jnp.int32 else jnp.asarray(np.asarray(y, np.float64))
+            reference = jax.grad(objective(exact))(
+                {name: jnp.asarray(array) for name, array in rounded.items()}, jnp.asarray(np.asarray(X, np.float64)), y
+            )
+        for gradient in found.values():
+            for name, expected in reference.items():
+                error = np.asarray(gradient[name], np.float64) - np.asarray(expected)
+                assert np.linalg.norm(error) < 8 * 2.0**-8 * np.linalg.norm(expected), name
+
+    def test_as_the_dtype_itself_is_no_difference(self):
+        config = configure(train={"steps": 1, "compute_dtype": "float32"})
+        problem = bind(config, dataset())
+        X = Evaluator(problem).arrays(problem.data.X_train, problem.data.y_train)[0]
+        assert "convert_element_type" not in str(jax.make_jaxpr(predictor(problem))(initial(problem), X))
+
+
+def tables(problem):
+    return {name: getattr(problem.config, name).model_dump() for name in ("model", "loss")}

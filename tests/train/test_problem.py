@@ -65,6 +65,12 @@ class TestSizes:
         of = {name: bind(configure(train={"steps": 10, "dtype": name}), dataset()).bytes for name in ("float32", dtype)}
         assert of[dtype] == of["float32"] * {"float64": 2, "bfloat16": 0.5}[dtype]
 
+    def test_computing_in_bfloat16_halves_features_and_activations(self):
+        both = [
+            bind(configure(train={"steps": 10, "compute_dtype": name}), dataset()).bytes for name in (None, "bfloat16")
+        ]
+        assert both[0] - both[1] == 2 * (16 * 3 + 2 * 12 * (3 + 1))
+
     @pytest.mark.parametrize(
         ("kind", "slots"), [("sgd", 0), ("momentum", 1), ("nesterov", 1), ("adam", 2), ("adamw", 2)]
     )
@@ -209,6 +215,21 @@ class TestDecide:
 def test_a_config_that_does_not_suit_the_data(classes, model, loss, message):
     config = configure(model={"kind": "neuron"} | model, loss={"kind": loss})
     assert message in refusal(config, dataset(classes=classes))
+
+
+class TestParts:
+    def test_of_the_whole_training_part(self):
+        assert bind(configure(train={"steps": 1, "microbatches": 4}), dataset(N=12)).steps == 1
+        assert refusal(configure(train={"steps": 1, "microbatches": 5}), dataset(N=12)) == (
+            "`train.microbatches` must divide the number of training examples = 12, as 4 and 6 do, but got 5"
+        )
+
+    def test_large_batches_of_many_parts_take_less(self):
+        few, many = (
+            bind(configure(train={"steps": 1, "batch_size": 10**6, "microbatches": parts}), dataset()).bytes
+            for parts in (1, 1000)
+        )
+        assert few - many == 4 * 2 * (10**6 - 1000) * (3 + 1)
 
 
 class TestWatch:

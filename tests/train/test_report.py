@@ -21,6 +21,7 @@ RESULT = {
     "parameters": 11,
     "params_sha256": "9f86d081",
     "dtype": "float32",
+    "compute_dtype": "float32",
     "gradient": "closed_form",
     "device": "cpu",
     "versions": {"jmc": "0.1.0", "jax": "0.10.2"},

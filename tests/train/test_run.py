@@ -282,6 +282,30 @@ class TestDtypes:
         single = parameters(first[1] / "parameters.npz")
         np.testing.assert_allclose(single["w"], found["w"], rtol=1e-5)
 
+    def test_micro_batches_take_the_same_steps(self, data, tmp_path):
+        """In float64, up to rounding: of 24 training rows in 1 part and in 3, of batches of 8 in 1 part and in 4."""
+        for batch_size, parts in (("full", 3), (8, 4)):
+            found = []
+            for microbatches in (1, parts):
+                asked = config(data / "own.csv", dtype="float64", batch_size=batch_size)
+                asked = replace(asked, train=asked.train.model_copy(update={"microbatches": microbatches}))
+                trained(asked, tmp_path / f"{batch_size}-{microbatches}")
+                found.append(parameters(tmp_path / f"{batch_size}-{microbatches}" / "parameters.npz"))
+            for name, array in found[0].items():
+                np.testing.assert_allclose(found[1][name], array, rtol=1e-12)
+
+    def test_computing_in_bfloat16_keeps_float32_parameters(self, first, data, tmp_path):
+        asked, _, _ = first
+        asked = replace(asked, train=asked.train.model_copy(update={"compute_dtype": "bfloat16"}))
+        result = trained(asked, tmp_path / "run")
+        assert (result["dtype"], result["compute_dtype"]) == ("float32", "bfloat16")
+        found = parameters(tmp_path / "run" / "parameters.npz")
+        assert {str(array.dtype) for array in found.values()} == {"float32"}
+        assert np.any(found["w"] != found["w"].astype("bfloat16").astype(np.float32))
+        np.testing.assert_allclose(found["w"], parameters(first[1] / "parameters.npz")["w"], rtol=0.05)
+        assert all(check["normwise"] < 0.02 for check in result["gradient_checks"].values())
+        assert "float32 (computed in bfloat16)" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
     def test_bfloat16_is_saved_exactly(self, data, tmp_path):
         result = trained(config(data / "own.csv", dtype="bfloat16"), tmp_path / "run")
         found = parameters(tmp_path / "run" / "parameters.npz")

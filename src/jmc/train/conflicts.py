@@ -181,3 +181,24 @@ def _min_delta_of_patience(min_delta: float, patience: int | None) -> str | None
 def _something_to_watch(watch: str, patience: int | None, fraction: float) -> str | None:
     blind = patience is not None and watch != "loss" and fraction == 0
     return 'needs a validation part, but `data.validation_fraction` = 0; watch "loss"' if blind else None
+
+
+@_conflict("train.compute_dtype", "train.dtype")
+def _computing_is_no_finer(compute: str | None, dtype: str) -> str | None:
+    finer = dtype == "bfloat16" and compute == "float32"
+    return f"must not be finer than `train.dtype` = {shown(dtype)}, which the parameters are kept in" if finer else None
+
+
+@_conflict("train.microbatches", "train.batch_size")
+def _equal_parts(microbatches: int, batch_size: object) -> str | None:
+    return indivisible(microbatches, batch_size, "`train.batch_size`") if isinstance(batch_size, int) else None
+
+
+def indivisible(parts: int, size: int, what: str) -> str | None:
+    """What is wrong with cutting ``size`` examples into that many equal parts, or None."""
+    if size % parts == 0:
+        return None
+    below = next(n for n in range(min(parts, size), 0, -1) if size % n == 0)
+    above = next((n for n in range(parts, min(2 * parts, size) + 1) if size % n == 0), None)
+    near = f"{below} and {above} do" if above else f"{below} does"
+    return f"must divide {what} = {size}, as {near}"

@@ -61,7 +61,7 @@ class Evaluator:
         """Features and targets of the data set as the objective takes them, on the device."""
         encoded = self._problem.encode(y)
         target = jnp.asarray(encoded) if encoded.dtype == np.int32 else jnp.asarray(encoded, self._dtype)
-        return jnp.asarray(X, self._dtype), target
+        return jnp.asarray(X, self._problem.compute_dtype), target
 
     def __call__(self, params: Params, arrays: tuple[jax.Array, jax.Array], y: np.ndarray) -> dict[str, float]:
         """``loss`` (the objective) and the task's metrics; ``y`` are the targets of ``arrays`` in the data set."""
@@ -74,7 +74,7 @@ class Evaluator:
     def predict(self, params: Params, X: np.ndarray) -> np.ndarray:
         """Predictions in the data's own terms from features as the user gave them."""
         data = self._problem.data
-        scaled = jnp.asarray((X - data.feature_mean) / data.feature_scale, self._dtype)
+        scaled = jnp.asarray((X - data.feature_mean) / data.feature_scale, self._problem.compute_dtype)
         return self._problem.decide(np.asarray(self._predict(params, scaled), np.float64))
 
 

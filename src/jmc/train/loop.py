@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from jmc.differentiate.gradient import value_and_grad
+from jmc.train.accumulation import accumulated
 from jmc.train.model import Objective, Params
 
 _CHUNK_SECONDS = 0.5  # at most, once the pace is known: so long may a signal have to wait
@@ -83,15 +84,17 @@ def make_chunk(
     gradient: str,
     batches: Batches,
     length: int,
+    microbatches: int = 1,
 ) -> Chunk:
     """``(state, start, stop, X, y) -> (state after the steps start … stop − 1, the loss before each, norms)``, to be
     jitted.
 
     ``optimizer`` moves at rate 1, and ``rate`` scales its moves. At most ``length`` steps are taken, and none after a
     loss that is not finite; a loss that was not computed is nan. No compiler knows how many steps will be taken, so
-    that each is the same program in a chunk of any length, to the last bit.
+    that each is the same program in a chunk of any length, to the last bit. The gradient of a batch is accumulated
+    over ``microbatches`` equal parts of it.
     """
-    value_and_gradient = GRADIENTS[gradient](objective)
+    value_and_gradient = accumulated(GRADIENTS[gradient](objective), microbatches)
 
     def chunk(state: State, start: Any, stop: Any, X: jax.Array, y: jax.Array) -> tuple[State, jax.Array, Norms]:
         def step(carry: tuple[jax.Array, State, jax.Array, Any]) -> Any:
@@ -184,6 +187,7 @@ def train(
     steps: int,
     length: int,
     looks: Sequence[int],
+    microbatches: int = 1,
     stops: Sequence[int] = (),
     training_loss: Callable[[Params], float],
     on_look: Callable[[Look], bool],
@@ -222,7 +226,8 @@ def train(
         arrays = examples(now.step, stop)
         waited = time.perf_counter() - began
         if chunk is None:
-            jitted = jax.jit(make_chunk(objective, optimizer, rate, gradient, batches, length), donate_argnums=0)
+            made = make_chunk(objective, optimizer, rate, gradient, batches, length, microbatches)
+            jitted = jax.jit(made, donate_argnums=0)
             at = jnp.int32(0)
             began = time.perf_counter()
             chunk = jitted.lower(state, at, at, *arrays).compile()

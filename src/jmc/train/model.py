@@ -49,7 +49,22 @@ def _rectified(problem: Problem, name: str) -> bool:
 
 
 def predictor(problem: Problem) -> Predict:
-    """The function ``(params, X: (N, d)) -> (N, K)``, or ``(N,)`` where the problem has one number per example."""
+    """The function ``(params, X: (N, d)) -> (N, K)``, or ``(N,)`` where the problem has one number per example.
+
+    It computes in ``train.compute_dtype``, whatever the parameters are in, and returns ``train.dtype``.
+    """
+    compute, predict = problem.compute_dtype, _predictor(problem)
+    if compute == problem.config.train.dtype:
+        return predict
+
+    def mixed(params: Params, X: jax.Array) -> jax.Array:
+        rounded = {name: array.astype(compute) for name, array in params.items()}
+        return predict(rounded, X.astype(compute)).astype(problem.config.train.dtype)
+
+    return mixed
+
+
+def _predictor(problem: Problem) -> Predict:
     model = problem.config.model
     if model.kind == "neuron":
         if model.activation == "relu":

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from jmc.train.conflicts import indivisible
 from jmc.train.data import DataError, Dataset
 from jmc.train.metrics import METRICS
 from jmc.train.schema import Config, Watch
@@ -75,6 +76,11 @@ class Problem:
         return None if size == "full" else size
 
     @property
+    def compute_dtype(self) -> str:
+        """What the model computes in; parameters, optimizer state and the loss are in ``train.dtype``."""
+        return self.config.train.compute_dtype or self.config.train.dtype
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run; an epoch is as many as it takes to draw N examples."""
         train = self.config.train
@@ -117,12 +123,14 @@ class Problem:
         """An estimate of what training holds at once: parameters, gradients, optimizer state, two copies to
         return to and one being saved, the data, a batch's activations and a chunk's losses and draws.
         """
-        item = _ITEM_BYTES[self.config.train.dtype]
+        item, compute = _ITEM_BYTES[self.config.train.dtype], _ITEM_BYTES[self.compute_dtype]
         state = self.parameters * (1 + _SLOTS[self.config.optimizer.kind])
-        data = (self.data.X_train.size + self.data.X_valid.size) + self.examples * (self.outputs or 1)
-        activations = 2 * max(self.batch_size or 0, self.examples) * sum(self.widths)
+        features = self.data.X_train.size + self.data.X_valid.size
+        part = -(-(self.batch_size or self.examples) // self.config.train.microbatches)
+        activations = 2 * max(part, self.examples) * sum(self.widths)
         draws = 4 * self.chunk * (self.batch_size or 0)
-        return item * (4 * state + self.parameters + data + activations + self.chunk) + draws
+        values = 4 * state + self.parameters + self.examples * (self.outputs or 1) + self.chunk
+        return item * values + compute * (features + activations) + draws
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Targets of the data set as the loss reads them: float64 values, or int32 labels."""
@@ -191,6 +199,7 @@ def bind(config: Config, data: Dataset) -> Problem:
     hidden = config.model.widths if kind == "network" else []
     problem = Problem(config, data, encoding, outputs, (data.n_features, *hidden, outputs or 1))
     _check_steps(problem)
+    _check_parts(problem)
     _check_watch(problem)
     _check_range(problem)
     return problem
@@ -205,6 +214,12 @@ def _check_steps(problem: Problem) -> None:
             f"`optimizer.warmup_steps` must be less than the {problem.steps:,} steps that `train.epochs` gives, "
             f"but got {warmup:,}"
         )
+
+
+def _check_parts(problem: Problem) -> None:
+    parts = problem.config.train.microbatches
+    if problem.batch_size is None and (what := indivisible(parts, problem.examples, "the number of training examples")):
+        raise DataError(f"`train.microbatches` {what}, but got {parts}")
 
 
 def _check_watch(problem: Problem) -> None:
@@ -222,11 +237,12 @@ def _check_watch(problem: Problem) -> None:
 
 def _check_range(problem: Problem) -> None:
     """Raises DataError for a column with a number that is finite in the data but not in ``train.dtype``."""
-    data, dtype = problem.data, problem.config.train.dtype
+    data, dtypes = problem.data, dict.fromkeys(problem.data.feature_names, problem.compute_dtype)
+    dtypes[data.target_name] = problem.config.train.dtype
     columns = dict(zip(data.feature_names, np.concatenate([data.X_train, data.X_valid]).T, strict=True))
     columns[data.target_name] = np.concatenate([data.y_train, data.y_valid])
     for name, column in columns.items():
-        largest = float(np.max(np.abs(column)))
+        largest, dtype = float(np.max(np.abs(column))), dtypes[name]
         if largest > _LARGEST[dtype]:
             raise DataError(
                 f"`{name}` must hold numbers of at most {_LARGEST[dtype]:.3g} to be read as {dtype}, "

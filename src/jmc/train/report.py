@@ -67,7 +67,7 @@ def render(
         if evaluation.task == "classification"
         else None,
         checks=evaluation.gradient_checks,
-        agreement=_agreement(evaluation.gradient_checks, result["dtype"]),
+        agreement=_agreement(evaluation.gradient_checks, result["compute_dtype"]),
         config=_highlighted(config_toml),
     )
 

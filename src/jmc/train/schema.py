@@ -109,6 +109,8 @@ class TrainConfig(Table):
     batch_size: Annotated[int, Field(ge=1, le=10**9)] | Literal["full"] = "full"
     seed: Seed = 0
     dtype: Literal["float32", "float64", "bfloat16"] = "float32"
+    compute_dtype: Literal["float32", "bfloat16"] | None = None  # of the model's own arithmetic; None: `dtype`
+    microbatches: Count = 1  # parts of a batch whose gradients are accumulated: less memory, the same step
     gradient: Literal["closed_form", "autodiff"] = "closed_form"
     log_every: Annotated[Count | None, _MAY_CHANGE] = None  # None: about 100 rows of metrics per run
     evaluate_every: Count | None = None  # None: the validation part is evaluated for every row

@@ -9,9 +9,12 @@ from jmc.train.problem import Problem
 def headline(problem: Problem) -> str:
     config = problem.config
     batch = "full batch" if problem.batch_size is None else f"batches of {problem.batch_size}"
+    dtype, compute = config.train.dtype, problem.compute_dtype
     return (
         f"{config.model.kind} on {problem.data.name} · {problem.parameters:,} parameters · "
-        f"{problem.steps:,} steps of {config.optimizer.kind}, {batch}, {config.train.dtype}"
+        f"{problem.steps:,} steps of {config.optimizer.kind}, {batch}, {dtype}"
+        + f" computed in {compute}"
+        * (compute != dtype)
     )
 
 
