@@ -54,6 +54,8 @@ class Record:
         storage.write_file(self.directory / "parameters.npz", lambda sink: write_npz(sink, params))
 
     def result(self, result: Mapping[str, Any]) -> None:
+        """Write the result, after the page of an earlier one is gone."""
+        storage.remove_file(self.directory / "report.html")
         _write_text(self.directory / "result.json", to_json(result, indent=2) + "\n")
 
     def report(self, page: str) -> None:

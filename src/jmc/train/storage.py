@@ -139,6 +139,13 @@ def remove_folder(path: Path) -> None:
         _remove_tree(doomed)
 
 
+def remove_file(path: Path) -> None:
+    """Removes a file for good, if it is there. Raises OSError."""
+    if path.exists():
+        os.unlink(path)
+        _sync_folder(path.parent)
+
+
 def rename(path: Path, to: Path) -> None:
     """Renames a file or folder for good. Raises OSError."""
     os.rename(path, to)
