@@ -38,6 +38,7 @@ def test_the_figures_are_those_of_the_results():
     spec.loader.exec_module(figures)
     assert figures.table(json.loads(figures.RESULTS.read_text())) in README
     assert figures.engine_table(json.loads(figures.ENGINE.read_text())) in README
+    assert figures.mutation_line(json.loads(figures.MUTATION.read_text())) in " ".join(README.split())
 
 
 def test_its_links_lead_somewhere():
