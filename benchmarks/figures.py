@@ -1,10 +1,12 @@
 """The README's figures, from the committed results: `python benchmarks/figures.py` prints them."""
 
 import json
+import statistics
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "first_light.json"
 ENGINE = Path(__file__).parent / "results" / "engine.json"
+BENCH = Path(__file__).parent / "results" / "bench_cpu.json"
 MUTATION = Path(__file__).parent / "results" / "mutation.json"
 
 
@@ -40,6 +42,21 @@ def engine_table(record: dict) -> str:
         cells = [figure("dense", rows=against_ad), figure(*ours, rows=against_ad), figure(*ours, start="expert")]
         lines.append(f"| {case} | {structure.split(', ')[0]} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def bench_table(record: dict) -> str:
+    """Markdown: per suite in how many cases, at the sizes people speak of, jmc is ahead, and where it is behind."""
+    from jmc.bench.summary import lines
+
+    found = [line for line in lines(record) if line.headline and line.verdict]
+    shown = ["| suite | cases | jmc ahead | even | behind | fastest other ÷ jmc, median |", "|---|---|---|---|---|---|"]
+    for suite in dict.fromkeys(line.suite for line in found):
+        own = [line for line in found if line.suite == suite]
+        behind = [f"{line.case} ({line.verdict})" for line in own if line.verdict not in ("jmc", "even")]
+        ahead, even = (sum(line.verdict == verdict for line in own) for verdict in ("jmc", "even"))
+        ratio = statistics.median(line.versus.median for line in own if line.versus is not None)
+        shown.append(f"| {suite} | {len(own)} | {ahead} | {even} | {', '.join(behind) or 'none'} | {ratio:.3g} |")
+    return "\n".join(shown)
 
 
 def mutation_line(record: dict) -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,14 @@ def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, p
     installed), "wrong", "out of memory" or "failed", each but the first with a ``note``. One that is measured has
     ``compile_seconds``, ``first_seconds`` (its first call, with what is left to load), ``seconds`` per call and its
     ``ratio`` to jmc's, both with an interval of 95 %, ``error`` (of the largest entry), ``temporary_bytes``,
-    ``written_bytes`` and ``roof``, the share of the best that the peaks allow.
+    ``written_bytes`` and ``roof``, the share of the best that the peaks allow. ``transfer_seconds`` is what the
+    arguments took from the host to the device.
     """
+    import jax
+
     wanted = answer(case)
+    transfer, args = once(jax.device_put, (jax.tree.map(np.asarray, case.args),))
+    case = replace(case, args=args)
     records: dict[str, dict[str, Any]] = {}
     ready: dict[str, Callable[[], Any]] = {}
     for name, contender in case.contenders.items():
@@ -58,11 +64,15 @@ def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, p
         first = next(iter(case.contenders))
         for name in fast:
             taken = timed.per_call(name)
-            records[name] |= {"status": "measured", "rounds": list(timed.seconds[name]), "seconds": taken.to_dict()}
+            records[name] |= {
+                "status": "measured",
+                "rounds": [float(f"{each:.6g}") for each in timed.seconds[name]],
+                "seconds": taken.to_dict(),
+            }
             if first in fast:
                 records[name]["ratio"] = timed.ratio(name, first).to_dict()
             records[name]["roof"] = peaks.least_seconds(case.flops, records[name]["written_bytes"]) / taken.median
-    return {"contenders": records, "flops": case.flops}
+    return {"contenders": records, "flops": case.flops, "transfer_seconds": transfer}
 
 
 def estimate(seconds: float) -> dict[str, float]:
