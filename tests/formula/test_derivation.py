@@ -67,6 +67,15 @@ TABLE = [
     (lambda x: jnp.tanh(x), "x: n", "x", 1, "diag(1 − tanh²(x))"),
     (lambda x, W, b, v: v @ jnp.tanh(W @ x + b), "x: n, W: m n, b: m, v: m", "W", 1, "(v ⊙ (1 − tanh²(W x + b))) xᵀ"),
     (lambda x: x**3 + 3 * x, "x:", "x", 1, "3 x² + 3"),
+    (logistic, "w: d, X: N d, y: N", "w", 2, "(1/N) Xᵀ diag(σ(X w) ⊙ (1 − σ(X w))) X"),
+    (lambda x: x * sigmoid(x), "x: n", "x", 1, "diag(σ(x) ⊙ (𝟏 + x ⊙ (1 − σ(x))))"),
+    (lambda x: jnp.std(x), "x: n", "x", 1, "z/(√n ‖z‖) where z = x − ((𝟏ᵀ x)/n) 𝟏"),
+    (lambda w, X, y: jnp.sum(jnp.log(jnp.cosh(X @ w - y))), "w: d, X: N d, y: N", "w", 1, "Xᵀ tanh(X w − y)"),
+    (lambda X: logdet(X.T @ X), "X: m n", "X", 1, "2 X (Xᵀ X)⁻¹"),
+    (lambda W, x: jnp.tanh(W @ x), "W: m n, x: n", "W", 1, "diag(1 − tanh²(W x)) ⊗ xᵀ"),
+    (lambda X, A, B: A @ X @ B, "X: m n, A: p m, B: n q", "X", 1, "A ⊗ Bᵀ"),
+    (lambda X: inv(X), "X: n n", "X", 1, "−X⁻¹ ⊗ X⁻ᵀ"),
+    (lambda x, y: jnp.outer(x, y), "x: m, y: n", "x", 1, "I_m ⊗ y"),
 ]  # fmt: skip
 
 
@@ -122,7 +131,7 @@ def test_layouts():
 
 
 def test_index_notation_is_always_there():
-    d = jmc.derive(lambda X, W: jnp.tanh(X @ W.T), "W")(("N", "d"), ("m", "d"))
+    d = jmc.derive(lambda X, W: jnp.tanh(X @ W.T), "W", notation="index")(("N", "d"), ("m", "d"))
     assert d.notation == "index"
     assert d.text == "∂f_ij/∂W_kl = δ_jk X_il (1 − tanh²(Z_ij))\n  where Z = X Wᵀ"
 

@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         nested = _nested(shapes)
         if isinstance(f, Expression):
             f.symbols = {size: symbol for symbol, size in inputs(f, (), nested).sizes.at(0).items()}
-        found = derive(f, options.wrt, options.order, layout=options.layout)(**nested)
+        found = derive(f, options.wrt, options.order, layout=options.layout, notation=options.notation)(**nested)
     except NotCertified as refusal:
         print(f"jmc derive: not certified: {refusal}", file=sys.stderr)
         return NOT_CERTIFIED
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wrt", metavar="NAME", help="the argument; the first one if left out")
     parser.add_argument("--order", metavar="N", type=int, default=1, help="of the derivative")
     parser.add_argument("--layout", choices=("numerator", "denominator", "gradient"), help="of the table")
+    parser.add_argument("--notation", choices=("matrix", "index"), help="matrices where possible, if left out")
     parser.add_argument("--latex", action="store_true", help="print LaTeX")
     parser.add_argument("--python", action="store_true", help="print a function for JAX")
     parser.add_argument("--numpy", action="store_true", help="print a function for NumPy")

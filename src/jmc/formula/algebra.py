@@ -147,15 +147,11 @@ def _flat(
 
 def _worth(tensor: Sum, labels: Labels, out: Labels, coefficient: Number, parts: Sequence[Part]) -> bool:
     """Whether multiplying out a sum makes a δ vanish, or does no more than change its sign and move its axes."""
-    if any(isinstance(t, Product) and any(labels[k] not in out for k in _shared(t)) for t in tensor.terms):
+    deltas = [(t.out, t.out.count) for t in tensor.terms if isinstance(t, Product)]
+    if any(count(label) > 1 and labels[k] not in out for of, count in deltas for k, label in enumerate(of)):
         return True
     moved = coefficient == -1 or labels != out
     return len(parts) == 1 and abs(coefficient) == 1 and moved and set(labels) <= set(out)
-
-
-def _shared(tensor: Product) -> list[int]:
-    """The axes that share their label with another."""
-    return [k for k, label in enumerate(tensor.out) if tensor.out.count(label) > 1]
 
 
 def _renamed(labels: Sequence[int], same: Mapping[int, int]) -> Labels:
@@ -207,10 +203,21 @@ def power(base: Tensor, exponent: Number) -> Tensor:
             parts = [(power(t, exponent), labels) for t, labels in base.factors]
             if len(set(base.out)) == len(base.out):
                 return product(value, parts, base.out, dict(enumerate(base.dims)))
+        elif any(isinstance(split_power(t)[0], Size) for t, _ in base.factors) and base.coefficient > 0:
+            counts = [t for t, _ in base.factors if isinstance(split_power(t)[0], Size)]  # which are positive
+            parts = [part for part in base.factors if not isinstance(split_power(part[0])[0], Size)]
+            rest = product(base.coefficient, parts, base.out, dict(enumerate(base.dims)))
+            outer = [_of_size(t, exponent) for t in counts]
+            return times(*outer, power(rest, exponent))
         elif value is not None and base.coefficient not in (0, 1):
             rest = product(ONE, base.factors, base.out, dict(enumerate(base.dims)))
             return scale(value, power(rest, exponent))
     return Map(base.shape, "power", (base,), exponent)
+
+
+def _of_size(count: Tensor, exponent: Fraction) -> Tensor:
+    base, before = split_power(count)
+    return Map((), "power", (base,), before * exponent) if before * exponent != 1 else base
 
 
 def _rational_power(value: Number, exponent: Fraction) -> Number | None:

@@ -62,11 +62,12 @@ def certify(
     if "jax" in compiled:
         compiled["jax"] = jax.jit(compiled["jax"], compiler_options=QUICK)
     worst, oracles = 0.0, {}
+    used = []
     for which in (0, 1):
-        for point, (args, estimates) in enumerate(_points(below, inputs, which, argnum)):
+        sizes, points = _usable(below, inputs, which, argnum)
+        used.append(sizes)
+        for point, (args, estimates) in enumerate(points):
             found = {target: _value(g, args) for target, g in compiled.items() if target != "jax" or point == 0}
-            if point == 0:
-                estimates.append(ridders(below, args, argnum))
             for estimate in estimates:
                 oracles[estimate.name] = None
                 for target, value in found.items():
@@ -75,7 +76,7 @@ def certify(
         ok=True,
         max_error=worst,
         points=2 * POINTS,
-        sizes=(inputs.sizes.at(0), inputs.sizes.at(1)),
+        sizes=tuple(used),
         oracles=tuple(oracles),
         versions={"jax": jax.__version__, "numpy": np.__version__},
     )
@@ -112,31 +113,60 @@ def _difference(value: np.ndarray, estimate: Estimate, target: str) -> float:
     return float(off.max(initial=0) / max(size, 1e-3))
 
 
-def _points(
-    f: Callable[..., Any], inputs: Inputs, which: int, argnum: int
-) -> list[tuple[list[np.ndarray], list[Estimate]]]:
-    """Arguments at which the function and its derivative are finite, and what AD says there."""
+Points = list[tuple[list[np.ndarray], list[Estimate]]]
+
+
+def _usable(f: Callable[..., Any], inputs: Inputs, which: int, argnum: int) -> tuple[dict[str, int], Points]:
+    """Sizes and arguments at which the oracles agree with each other: XᵀX has an inverse only if X is tall enough."""
+    sizes = inputs.sizes.at(which)
+    swapped = dict(zip(sizes, reversed(sizes.values()), strict=True))
+    rotated = dict(zip(sizes, [*list(sizes.values())[1:], *list(sizes.values())[:1]], strict=True))
+    for chosen in (sizes, swapped, rotated) if len(sizes) > 1 else (sizes,):
+        for kind in KINDS:
+            points = _points(f, inputs, chosen, kind, argnum)
+            if points and _agree(points[0][1]):
+                return chosen, points
+    raise NotCertified("no arguments were found at which AD and differences agree on the derivative")
+
+
+def _agree(estimates: Sequence[Estimate]) -> bool:
+    """Whether every oracle says the same as the first, as far as it can tell."""
+    reference = estimates[0].jacobian
+    if not reference.size:
+        return True
+    size = np.abs(reference).max()
+    for estimate in estimates[1:]:
+        error = 0 if estimate.error is None else estimate.error
+        if not np.all(np.abs(estimate.jacobian - reference) <= 1e-6 * size + 1e-9 + error) or np.max(error) > 1e-3 * (
+            size + 1
+        ):
+            return False
+    return True
+
+
+def _points(f: Callable[..., Any], inputs: Inputs, sizes: dict[str, int], kind: str, argnum: int) -> Points:
+    """Arguments at which the function and its derivative are finite, and what the oracles say there."""
 
     def both(*args: Any) -> Any:
         return f(*args), jax.jacfwd(f, argnum)(*args), jax.jacrev(f, argnum)(*args)
 
+    found: Points = []
     with double_precision():
         slopes = jax.jit(both, compiler_options=QUICK)
-        for kind in KINDS:
-            rng = np.random.default_rng(0)
-            found = []
-            for _ in range(4 * POINTS):
-                args = [_draw(a, inputs, which, kind, rng) for a in inputs.arguments]
-                value, forward, reverse = (np.asarray(array, np.float64) for array in slopes(*args))
-                if all(np.all(np.isfinite(array)) for array in (value, forward, reverse)):
-                    found.append((args, [Estimate("forward AD", forward), Estimate("reverse AD", reverse)]))
-                if len(found) == POINTS:
-                    return found
-    raise NotCertified("no arguments were found at which the function and its derivative are finite")
+        rng = np.random.default_rng(0)
+        for _ in range(4 * POINTS):
+            args = [_draw(a, sizes, kind, rng) for a in inputs.arguments]
+            value, forward, reverse = (np.asarray(array, np.float64) for array in slopes(*args))
+            if all(np.all(np.isfinite(array)) for array in (value, forward, reverse)):
+                found.append((args, [Estimate("forward AD", forward), Estimate("reverse AD", reverse)]))
+            if len(found) == POINTS:
+                found[0][1].append(ridders(f, found[0][0], argnum))
+                return found
+    return []
 
 
-def _draw(argument: Argument, inputs: Inputs, which: int, kind: str, rng: np.random.Generator) -> np.ndarray:
-    shape = inputs.sizes.shape(argument.shape, which)
+def _draw(argument: Argument, sizes: dict[str, int], kind: str, rng: np.random.Generator) -> np.ndarray:
+    shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in argument.shape)
     facts = argument.facts
     if "integer" in facts:
         return rng.integers(0, 2, shape)

@@ -34,6 +34,11 @@ def log_softmax(x):
     x = x - x.max(-1, keepdims=True)
     return x - {np}.log({np}.exp(x).sum(-1, keepdims=True))
 """
+COMMUTATION = """\
+def commutation(m, n):
+    one = {np}.eye(m * n)
+    return one.reshape(m, n, m * n).transpose(1, 0, 2).reshape(m * n, m * n)
+"""
 HELPERS = {"covariance": COVARIANCE, "softmax": SOFTMAX, "logsumexp": LOGSUMEXP, "log_softmax": LOG_SOFTMAX}
 OPERATORS = {
     "inv": "{np}.linalg.inv({0})",
@@ -91,7 +96,7 @@ class Coder:
             case "ones":
                 return f"{np}.ones({node.value})", ATOM
             case "eye":
-                return f"{np}.eye({node.value})", ATOM
+                return f"{np}.eye({str(node.value).replace(' ', ' * ')})", ATOM
             case "sum":
                 return self._sum(node), SUM
             case "scaled":
@@ -112,7 +117,15 @@ class Coder:
             case "power":
                 return self._power(node.args[0], node.value)
             case "kron":
-                return f"{np}.kron({self._plane(node.args[0])}, {self._plane(node.args[1])})", ATOM
+                shown = self._plane(node.args[0])
+                for arg in node.args[1:]:
+                    shown = f"{np}.kron({shown}, {self._plane(arg)})"
+                return shown, ATOM
+            case "vec":
+                return f"{self._at(node.args[0], ATOM)}.ravel()", ATOM
+            case "commutation":
+                self.need(COMMUTATION)
+                return f"commutation({', '.join(map(str, node.value))})", ATOM
             case "call":
                 function = FUNCTIONS[node.value]
                 self.need(function.helper)
@@ -268,7 +281,8 @@ def _flat(node: Node) -> bool:
 
 def sizes_in(node: Node, found: dict[Dim, None]) -> None:
     """The symbols of sizes that the formula says."""
-    if node.op in ("size", "ones", "eye") and isinstance(node.value, str):
-        found[node.value] = None
+    if node.op in ("size", "ones", "eye", "commutation"):
+        names = node.value if isinstance(node.value, tuple) else str(node.value).split()
+        found.update((name, None) for name in names if isinstance(name, str) and not name.isdigit())
     for arg in node.args:
         sizes_in(arg, found)

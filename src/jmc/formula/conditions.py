@@ -2,6 +2,7 @@
 
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.matrix import NotMatrix, matrix
+from jmc.formula.patterns import positive
 from jmc.formula.printer import text
 from jmc.formula.tensor import Argument, Map, Op, Size, Tensor, constant
 
@@ -17,6 +18,9 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
     if tensor in seen:
         return
     seen.add(tensor)
+    if isinstance(tensor, Map) and positive(tensor.args[0]):
+        _collect(tensor.args[0], found, seen)
+        return
     for child in tensor.children:
         _collect(child, found, seen)
     try:
@@ -33,7 +37,7 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
             if not {"spd", "orthogonal", "invertible"} & facts:
                 found[f"{text(matrix(tensor.args[0]))} invertible"] = None
     except NotMatrix:
-        return
+        pass
 
 
 def _is_norm(tensor: Map) -> bool:

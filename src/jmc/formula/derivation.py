@@ -71,6 +71,7 @@ class Derivation:
         lines = [f"{self.left} = {self.formula}"]
         for k, (name, meaning) in enumerate(self.where.items()):
             lines.append(f"  {'where' if k == 0 else '     '} {name} = {meaning}")
+        lines += [f"  {self._written.note}"] if self._written.note else []
         lines += [f"  for {condition}" for condition in self.conditions]
         return "\n".join(lines)
 
@@ -142,7 +143,12 @@ class Derivation:
 
 
 def derive(
-    f: Callable[..., Any], wrt: str | Sequence[str] | None = None, order: int = 1, *, layout: str | None = None
+    f: Callable[..., Any],
+    wrt: str | Sequence[str] | None = None,
+    order: int = 1,
+    *,
+    layout: str | None = None,
+    notation: str | None = None,
 ) -> Callable[..., Any]:
     """The derivative of ``f`` as a formula: ``derive(f, "x")(shape, …)`` is a :class:`Derivation`.
 
@@ -152,6 +158,7 @@ def derive(
         order: of the derivative, 1 or more.
         layout: "numerator" (∂y_i/∂x_j in row i), "denominator" (its transpose), or "gradient": the shape of the
             argument, for a function that returns a scalar. By default "gradient" for those, "numerator" for others.
+        notation: "matrix" or "index"; by default matrix notation where there is one.
 
     Returns:
         A function of a shape for each argument of ``f``, which may also be given by name: a tuple of symbols and sizes,
@@ -168,17 +175,21 @@ def derive(
         raise ValueError(f"`order` must be a whole number of at least 1, but got {order!r}")
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}, but got {layout!r}")
+    if notation not in (None, "matrix", "index"):
+        raise ValueError(f"`notation` must be matrix or index, but got {notation!r}")
 
     def at(*shapes: Any, **named: Any) -> Any:
         given = inputs(f, shapes, named)
         if isinstance(wrt, str) or wrt is None:
-            return _derived(f, given, wrt, order, layout)
-        return tuple(_derived(f, given, one, order, layout) for one in wrt)
+            return _derived(f, given, wrt, order, layout, notation)
+        return tuple(_derived(f, given, one, order, layout, notation) for one in wrt)
 
     return at
 
 
-def _derived(f: Callable[..., Any], given: Inputs, wrt: str | None, order: int, layout: str | None) -> Derivation:
+def _derived(
+    f: Callable[..., Any], given: Inputs, wrt: str | None, order: int, layout: str | None, notation: str | None
+) -> Derivation:
     argument = given.arguments[0] if wrt is None else given.find(wrt)
     flat = given.flat(f)
     name = getattr(f, "__name__", "f").replace("<lambda>", "f")
@@ -190,13 +201,15 @@ def _derived(f: Callable[..., Any], given: Inputs, wrt: str | None, order: int, 
         found = tidy(found)
         layout = layout or ("numerator" if value.shape else "gradient")
         try:
-            if value.shape and order > 1:
+            if notation == "index":
                 raise NotMatrix
-            written: Written | InMatrices = in_matrices(found, value, given, layout, order)
+            written: Written | InMatrices = in_matrices(found, value, argument, given, layout, order)
         except NotMatrix:
+            if notation == "matrix":
+                raise NoFormula("the derivative has no matrix notation; index notation has it") from None
             written = indexed(found, value.shape, given)
     function = _function_name(name, order)
-    codes = {target: written.code(function, target) for target in ("jax", "numpy")}
+    codes = {target: written.code(function, target, order) for target in ("jax", "numpy")}
     certificate = certify(flat, given, argument, order, codes, function)
     return Derivation(
         f=name,

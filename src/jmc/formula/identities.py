@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from jmc.formula.tensor import Argument, Dim, Labels, Number, Op, Size, Tensor
+from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Size, Tensor
 
 Part = tuple[Tensor, Labels]
 Found = tuple[Number, list[Part], dict[int, int]]
@@ -20,17 +20,36 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
         lone = [k for k, label in enumerate(labels) if count[label] == 1 and label not in out]
         if isinstance(tensor, Op) and lone:
             last = len(labels) - 1
-            if tensor.name == "softmax" and last in lone and len(set(labels)) == len(labels) == 1:
+            if tensor.name == "softmax" and last in lone and _rest_known(labels, count, out):
                 return Fraction(1), rest, {}
             if tensor.name == "covariance" and (last in lone or last - 1 in lone):
                 return Fraction(0), rest, {}
-        if isinstance(tensor, Argument) and "one-hot" in tensor.facts and lone == [0] and len(labels) == 1:
+        one_hot = isinstance(tensor, Argument) and "one-hot" in tensor.facts
+        if one_hot and len(labels) - 1 in lone and _rest_known(labels, count, out):
             return Fraction(1), rest, {}
         if isinstance(tensor, Op) and tensor.name == "inv" and len(labels) == 2:
             found = _cancelled(tensor.args[0], labels, rest, count, out, sizes)
             if found is not None:
                 return found
-    return _orthogonal(parts, count, out, sizes)
+    return _tangent(parts) or _orthogonal(parts, count, out, sizes)
+
+
+def _tangent(parts: Sequence[Part]) -> Found | None:
+    """sinh/cosh, and sin/cos."""
+    for i, (tensor, labels) in enumerate(parts):
+        if isinstance(tensor, Map) and tensor.function in ("sinh", "sin"):
+            below = Map(tensor.shape, "cosh" if tensor.function == "sinh" else "cos", tensor.args)
+            over = (Map(tensor.shape, "power", (below,), Fraction(-1)), labels)
+            if over in parts:
+                rest = [part for k, part in enumerate(parts) if k != i and part != over]
+                whole = Map(tensor.shape, "tanh" if tensor.function == "sinh" else "tan", tensor.args)
+                return Fraction(1), [*rest, (whole, labels)], {}
+    return None
+
+
+def _rest_known(labels: Labels, count: dict[int, int], out: Labels) -> bool:
+    """Whether the axes before the last are also those of other factors, or of the value."""
+    return len(set(labels)) == len(labels) and all(label in out or count[label] > 1 for label in labels[:-1])
 
 
 def _cancelled(

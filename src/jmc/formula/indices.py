@@ -43,6 +43,8 @@ class Written:
         """The parts with names."""
         return {style.name(name): Printer(style)(node) for name, _, node in self.parts}
 
+    note = ""
+
     @property
     def size(self) -> int:
         return _operators(self.tensor) + sum(node.weight for _, _, node in self.parts)
@@ -55,7 +57,7 @@ class Written:
         above = f"{power}{' ' if style is LATEX else ''}{_index(style, f, self.out)}"
         return style.fraction(above, "".join(f"{style.partial}{b}" for b in below))
 
-    def code(self, name: str, target: str) -> str:
+    def code(self, name: str, target: str, order: int) -> str:  # noqa: ARG002 - as in matrix notation
         """A module with a function that computes it."""
         coder = Coder(target)
         lines = [f"    {part} = {coder.code(node)}" for part, _, node in self.parts]
@@ -195,21 +197,21 @@ class _Writer:
     def _product(self, tensor: Product, letters: Sequence[str]) -> tuple[str, int]:
         style = self.style
         names: dict[int, str] = {}
-        top: list[str] = []
+        front: list[str] = []
         for label, letter in zip(tensor.out, letters, strict=True):
             if label in names:
-                top.append(style.delta.format(names[label] + letter))
+                front.append(style.delta.format(names[label] + letter))
             names.setdefault(label, letter)
         free = [x for x in LETTERS if x not in self.used and x not in letters]
         summed = [label for label in range(len(tensor.dims)) if label not in names]
         names |= dict(zip(summed, free, strict=False))
         before, self.used = self.used, self.used | set(names.values())
-        under, scalars, below = [], [], []
+        top, under, below = [], [], []
         for factor, labels in tensor.factors:
             base, exponent = split_power(factor)
             shown = self._raised(base, [names[label] for label in labels], abs(exponent))
-            inside = any(label in summed for label in labels) or not summed
-            ((top if inside else scalars) if exponent > 0 else (under if inside else below)).append(shown)
+            inside = any(label in summed for label in labels)
+            ((top if inside else front) if exponent > 0 else (under if inside else below)).append(shown)
         self.used = before
         size = abs(tensor.coefficient)
         if isinstance(size, Fraction):
@@ -218,19 +220,18 @@ class _Writer:
         else:
             above = [number(size, style)]
         sign = style.minus if tensor.coefficient < 0 else ""
+        ahead = style.times.join(above + front)
         if not summed:
-            over, bottom = style.times.join(above + scalars + top) or "1", style.times.join(below + under)
-            shown = style.fraction(over, bottom) if bottom else over
-            alone = len(above + scalars + top + below + under) < 2 and not sign
-            return sign + shown, ATOM if alone else PRODUCT
-        front = style.times.join(above + scalars)
+            shown = style.fraction(ahead or "1", style.times.join(below)) if below else ahead or "1"
+            return sign + shown, ATOM if len(above + front + below) < 2 and not sign else PRODUCT
         if below:
-            front = style.fraction(front or "1", style.times.join(below))
-            front = f"({front})" if style.kind == "text" else front
+            number_ahead = style.fraction(style.times.join(above) or "1", style.times.join(below))
+            bracketed = f"({number_ahead})" if style.kind == "text" else number_ahead
+            ahead = style.times.join([bracketed, *front])
         sigma = style.total.format("".join(names[label] for label in summed))
         inner = style.times.join(top) or "1"
         inner = style.fraction(inner, style.times.join(under)) if under else inner
-        return f"{sign}{front}{style.times if front else ''}{sigma} {inner}", PRODUCT
+        return f"{sign}{ahead}{style.times if ahead else ''}{sigma} {inner}", PRODUCT
 
     def _raised(self, base: Tensor, letters: Sequence[str], exponent: Fraction) -> str:
         style = self.style

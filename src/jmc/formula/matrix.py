@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from jmc.formula.algebra import split_power
-from jmc.formula.notation import UNIT, Node, chain, diag, hadamard, ones, scaled, symbol, transpose
+from jmc.formula.notation import UNIT, Node, chain, diag, hadamard, ones, scaled, summed, symbol, transpose
 from jmc.formula.tensor import Argument, Dim, Labels, Map, Op, Product, Size, Sum, Tensor, constant
 
 
@@ -30,7 +30,7 @@ def matrix(tensor: Tensor) -> Node:
         case Size():
             return Node("size", 0, (), tensor.name)
         case Sum():
-            return Node("sum", rank, tuple(matrix(term) for term in tensor.terms))
+            return summed([matrix(term) for term in tensor.terms])
         case Map():
             return _map(tensor)
         case Op():
@@ -86,7 +86,7 @@ def _operator(tensor: Op) -> Node:
     return Node("operator", len(tensor.shape), tuple(matrix(arg) for arg in tensor.args), tensor.name)
 
 
-class _Graph:
+class Graph:
     """The factors of a Product as a graph of its labels."""
 
     def __init__(self, tensor: Product):
@@ -135,7 +135,7 @@ class _Graph:
             self._closed_pairs(summed)
             if not summed:
                 return
-            self._merge_parallel()
+            self.merge_parallel()
             label = min(summed, key=self._turn)
             ends = self.at(label)
             if len(ends) > 2:
@@ -170,7 +170,8 @@ class _Graph:
                 summed.remove(label)
                 summed.remove(one)
 
-    def _merge_parallel(self) -> None:
+    def merge_parallel(self) -> None:
+        """Edges between the same two labels as one, entry by entry."""
         found: dict[tuple[int, int], list[Node]] = {}
         for i, j, node in self.edges:
             if (j, i) in found:
@@ -224,13 +225,13 @@ def _product(tensor: Product) -> Node:
         vector = _squared(Product((), Fraction(1), tuple(others), (), tensor.dims))
         if vector is not None:
             return scaled(tensor.coefficient, [*scalars, (Node("norm", 0, (matrix(vector),)), Fraction(2))])
-    graph = _Graph(tensor)
+    graph = Graph(tensor)
     graph.contract()
-    graph._merge_parallel()
+    graph.merge_parallel()
     return scaled(tensor.coefficient, graph.scalars, _ends(graph))
 
 
-def _ends(graph: _Graph) -> Node:
+def _ends(graph: Graph) -> Node:
     """What is left when all summed labels are gone: the row and the column."""
     out, dims = graph.out, graph.dims
     if not out:

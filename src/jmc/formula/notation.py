@@ -52,12 +52,18 @@ def transpose(node: Node) -> Node:
     if node.rank == 0 or node.op in ("eye", "diag"):
         return node
     match node.op:
+        case "sum" if symmetric(node):
+            return node
         case "transpose":
             return node.args[0]
         case "chain":
             return chain([transpose(arg) for arg in reversed(node.args)])
         case "scaled":
             return Node("scaled", _flipped(node.rank), (transpose(node.args[0]), *node.args[1:]), node.value)
+        case "kron":
+            return Node("kron", 2, tuple(transpose(arg) for arg in node.args))
+        case "commutation":
+            return Node("commutation", 2, (), node.value[::-1])
         case "operator" if node.value == "covariance" or (node.value == "inv" and node.args[0].op == "scaled"):
             return node
         case "operator" if node.value == "inv" and symmetric(node.args[0]):
@@ -75,6 +81,8 @@ def symmetric(node: Node) -> bool:
         return all(symmetric(arg) for arg in node.args)
     if node.op == "scaled":
         return symmetric(node.args[0])
+    if node.op == "chain":
+        return node.rank == 2 and transpose(node) == node
     return node.op in ("eye", "diag")
 
 
@@ -163,3 +171,28 @@ def diag(vector: Node) -> Node:
     if vector.op == "ones":
         return Node("eye", 2, (), vector.value)
     return Node("diag", 2, (vector,))
+
+
+def summed(nodes: Sequence[Node]) -> Node:
+    """The sum; of diagonals the diagonal of one, of transposes the transpose of one."""
+    bodies = [node.args[0] if node.op == "scaled" else node for node in nodes]
+    if nodes[0].rank == 2 and all(body.op in ("diag", "eye") for body in bodies):
+        return diag(summed([_vector(node) for node in nodes]))
+    total = Node("sum", nodes[0].rank, tuple(nodes))
+    if nodes[0].rank == 2:
+        turned = Node("sum", 2, tuple(transpose(node) for node in nodes))
+        if _transposes(turned) + 1 < _transposes(total):
+            return Node("transpose", 2, (turned,))
+    return total
+
+
+def _vector(node: Node) -> Node:
+    """The diagonal of a diagonal matrix."""
+    if node.op == "scaled":
+        coefficient, exponents = node.value
+        return scaled(coefficient, list(zip(node.args[1:], exponents, strict=True)), _vector(node.args[0]))
+    return ones(node.value) if node.op == "eye" else node.args[0]
+
+
+def _transposes(node: Node) -> int:
+    return (node.op == "transpose") + sum(map(_transposes, node.args))

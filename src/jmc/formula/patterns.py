@@ -94,7 +94,7 @@ def difference(total: Tensor) -> Tensor:
 def positive(x: Tensor) -> bool:
     """Whether it is positive as it is written."""
     if isinstance(x, Map):
-        return x.function in ("exp", "sigmoid", "cosigmoid", "sech2")
+        return x.function in ("exp", "sigmoid", "cosigmoid", "sech2", "cosh")
     if isinstance(x, Op):
         return x.name == "softmax"
     if isinstance(x, Sum):

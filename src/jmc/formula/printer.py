@@ -12,7 +12,7 @@ OPERATORS = {
     "log_softmax": ("ln softmax({0})", r"\ln\operatorname{{softmax}}\left({0}\right)"),
     "logsumexp": ("logsumexp({0})", r"\operatorname{{logsumexp}}\left({0}\right)"),
     "logdet": ("ln |det {0}|", r"\ln\left|\det {0}\right|"),
-    "det": ("det {0}", r"\det {0}"),
+    "det": ("det({0})", r"\det\left({0}\right)"),
     "sign of det": ("sign det {0}", r"\operatorname{{sign}}\det {0}"),
     "cholesky": ("chol({0})", r"\operatorname{{chol}}\left({0}\right)"),
     "max": ("max({0})", r"\max\left({0}\right)"),
@@ -56,7 +56,11 @@ class Printer:
             case "chain":
                 return style.times.join(self.at(arg, ATOM) for arg in args), PRODUCT
             case "kron":
-                return style.kron.join(self.at(arg, ATOM) for arg in args), PRODUCT
+                return style.kron.join(self._slot(arg) for arg in args), PRODUCT
+            case "vec":
+                return style.vec.format(self(args[0])), ATOM
+            case "commutation":
+                return style.commutation, ATOM
             case "transpose" if args[0].op == "operator" and args[0].value == "inv":
                 return style.inverse_transpose.format(self.at(args[0].args[0], ATOM)), ATOM
             case "transpose":
@@ -82,6 +86,10 @@ class Printer:
         """In brackets where it would fall apart."""
         shown, own = self.write(node)
         return shown if own >= level else self.style.bracket.format(shown)
+
+    def _slot(self, node: Node) -> str:
+        """A factor of a Kronecker product, whose size is said if it is an identity."""
+        return self.style.sub.format(self.style.eye, node.value) if node.op == "eye" else self.at(node, ATOM)
 
     def _sum(self, node: Node) -> str:
         minus, shown = self.style.minus, ""
@@ -123,9 +131,12 @@ class Printer:
         alone = len(scalars) == 1 and body == UNIT
         for scalar, exponent in zip(scalars, exponents, strict=True):
             shown = self.raised(scalar, abs(exponent))
-            bare = scalar.op == "chain" and abs(exponent) == 1 and not alone and (exponent > 0 or len(exponents) > 1)
-            (top if exponent > 0 else under).append(style.bracket.format(shown) if bare else shown)
+            bare = scalar.op in ("chain", "operator") and abs(exponent) == 1 and self.write(scalar)[1] < ATOM
+            if bare and (style.kind == "text" if exponent < 0 else not alone):
+                shown = style.bracket.format(shown)
+            (top if exponent > 0 else under).append(shown)
         below = style.times.join(under)
+        below = f"({below})" if len(under) > 1 and style.kind == "text" else below
         if body == UNIT:
             above = style.times.join(top) or "1"
             return sign + (style.fraction(above, below) if under else above), PRODUCT

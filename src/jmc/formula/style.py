@@ -40,6 +40,8 @@ class Style:
     root: str
     ones: str
     eye: str
+    vec: str
+    commutation: str
     partial: str
     delta: str
     total: str
@@ -82,14 +84,13 @@ def _text_raised(base: str, exponent: str) -> str:
 
 
 def _text_fraction(above: str, below: str) -> str:
-    bare = " " in below and not (below.startswith("(") and below.endswith(")") and below.count("(") == 1)
-    return f"{above}/({below})" if bare and not below.startswith(("‖", "|", "√")) else f"{above}/{below}"
+    return f"{above}/{below}"
 
 
 TEXT = Style(
     kind="text", minus="−", times=" ", odot=" ⊙ ", oslash=" ⊘ ", kron=" ⊗ ", transpose="{0}ᵀ", inverse="{0}⁻¹",
     inverse_transpose="{0}⁻ᵀ", bracket="({0})", diag="diag({0})", trace="tr({0})", norm="‖{0}‖", frobenius="‖{0}‖_F",
-    root="√{0}", ones="𝟏", eye="I", partial="∂", delta="δ_{0}", total="Σ_{0}", sub="{0}_{1}", call="{0}({1})",
+    root="√{0}", ones="𝟏", eye="I", vec="vec({0})", commutation="𝐊", partial="∂", delta="δ_{0}", total="Σ_{0}", sub="{0}_{1}", call="{0}({1})",
     fraction=_text_fraction, raised=_text_raised, name=_text_name, function=lambda name: name,
 )  # fmt: skip
 LATEX = Style(
@@ -97,7 +98,7 @@ LATEX = Style(
     transpose=r"{0}^{{\top}}", inverse="{0}^{{-1}}", inverse_transpose=r"{0}^{{-\top}}", bracket=r"\left({0}\right)",
     diag=r"\operatorname{{diag}}\left({0}\right)", trace=r"\operatorname{{tr}}\left({0}\right)",
     norm=r"\left\|{0}\right\|", frobenius=r"\left\|{0}\right\|_F", root=r"\sqrt{{{0}}}", ones=r"\mathbf{1}", eye="I",
-    partial=r"\partial ", delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}", sub="{0}_{{{1}}}",
+    vec=r"\operatorname{{vec}}\left({0}\right)", commutation=r"\mathbf{K}", partial=r"\partial ", delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}", sub="{0}_{{{1}}}",
     call=r"{0}\left({1}\right)", fraction=lambda above, below: rf"\frac{{{above}}}{{{below}}}",
     raised=lambda base, exponent: f"{{{base}}}^{{{exponent}}}", name=_latex_name,
     function=lambda name: rf"\operatorname{{{name}}}",
@@ -119,7 +120,20 @@ def number(value: Number, style: Style = TEXT) -> str:
         over = pi if abs(ratio.numerator) == 1 else f"{abs(ratio.numerator)}{pi}"
         sign = style.minus if ratio < 0 else ""
         return sign + (over if ratio.denominator == 1 else style.fraction(over, str(ratio.denominator)))
-    return f"{value:.6g}".replace("-", style.minus)
+    near = Fraction(value * abs(value) * math.pi).limit_denominator(64)
+    if near != 0 and math.isclose(float(near), value * abs(value) * math.pi, rel_tol=1e-14):
+        pi = r"\pi" if style.kind == "latex" else "π"
+        below = pi if near.denominator == 1 else f"{near.denominator}{pi}"
+        inside = style.fraction(
+            str(abs(near.numerator)), below if style.kind == "latex" or near.denominator == 1 else f"({below})"
+        )
+        shown = style.root.format(inside if style.kind == "latex" else f"({inside})")
+        return style.minus + shown if value < 0 else shown
+    digits, _, exponent = f"{value:.6g}".partition("e")
+    if not exponent:
+        return digits.replace("-", style.minus)
+    ten = style.raised("10", str(int(exponent)).replace("-", style.minus))
+    return (ten if digits == "1" else f"{digits}·{ten}").replace("-", style.minus)
 
 
 def number_code(value: Number) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from jmc.formula.algebra import ONE, add, full, negated, power, product, scale, split, split_power
 from jmc.formula.functions import apply
@@ -17,7 +18,7 @@ MOST_TERMS = 64
 
 def tidy(tensor: Tensor) -> Tensor:
     """The shortest way to write it that is found."""
-    return _oriented(_shortest(tensor, 3))
+    return _oriented(_shortest(tensor, 6))
 
 
 def cost(tensor: Tensor) -> int:
@@ -30,7 +31,9 @@ def cost(tensor: Tensor) -> int:
         case Product():
             own = (tensor.coefficient not in (1, -1)) + max(len(tensor.factors) - 1, 0)
             bare = set(tensor.out) - {label for _, labels in tensor.factors for label in labels}
-            return own + len(bare) + sum(cost(factor) for factor, _ in tensor.factors)
+            labels = [label for _, ls in tensor.factors for label in ls]
+            loose = [label for label in labels if label not in tensor.out and labels.count(label) == 1]
+            return own + len(bare) + len(loose) + sum(cost(factor) for factor, _ in tensor.factors)
         case Map() if tensor.function == "power":
             return 2 + cost(tensor.args[0])
         case Map() | Op():
@@ -38,7 +41,8 @@ def cost(tensor: Tensor) -> int:
     return 1
 
 
-def _shortest(tensor: Tensor, depth: int, inside: bool = False) -> Tensor:
+@lru_cache(4096)
+def _shortest(tensor: Tensor, depth: int) -> Tensor:
     if not isinstance(tensor, (Sum, Product)) or not _has_sum(tensor):
         return tensor
     if isinstance(tensor, Sum) and (known := _complement_of(tensor)) is not None:
@@ -47,7 +51,8 @@ def _shortest(tensor: Tensor, depth: int, inside: bool = False) -> Tensor:
     multiplied = expanded(tensor)
     if multiplied is not None and multiplied != tensor:
         found.append(multiplied)
-    found += [factored(one, inside) for one in found if isinstance(one, Sum)]
+    sums = [one for one in found if isinstance(one, Sum)]
+    found += [factored(one, scalars) for one in sums for scalars in (False, True)]
     if depth:
         found = [_inside(one, depth) for one in found]
     return min(found, key=cost)
@@ -62,7 +67,7 @@ def _inside(tensor: Tensor, depth: int) -> Tensor:
     if isinstance(tensor, Sum):
         return add([_shortest(term, depth - 1) for term in tensor.terms])
     if isinstance(tensor, Product) and any(isinstance(factor, Sum) for factor, _ in tensor.factors):
-        parts = [(_shortest(f, depth - 1, True), labels) for f, labels in tensor.factors]
+        parts = [(_shortest(f, depth - 1), labels) for f, labels in tensor.factors]
         return product(tensor.coefficient, parts, tensor.out, dict(enumerate(tensor.dims)))
     return tensor
 
@@ -143,16 +148,18 @@ class _Occurrence:
         return tuple(tuple(k for k, o in enumerate(out) if o == label) for label in self.labels)
 
 
-def factored(tensor: Sum, inside: bool = False) -> Tensor:
-    """The sum with common factors taken out, as long as there are any."""
+def factored(tensor: Sum, scalars: bool = False) -> Tensor:
+    """The sum with common factors taken out, as long as there are any; or only those that are scalars."""
     content = _content(tensor)
     if content != 1:
         rest = add([scale(1 / content, term) for term in tensor.terms])
-        return scale(content, factored(rest, inside) if isinstance(rest, Sum) else rest)
+        return scale(content, factored(rest, scalars) if isinstance(rest, Sum) else rest)
     terms = [_as_product(term) for term in tensor.terms]
     best: list[_Occurrence] = []
     for group in _groups(terms).values():
-        if len(group) > 1 and (not best or _score(group) > _score(best)) and _worthwhile(group, inside):
+        if scalars and group[0].labels:
+            continue
+        if len(group) > 1 and (not best or _score(group) > _score(best)) and _worthwhile(group):
             best = group
     if not best:
         return tensor
@@ -162,7 +169,7 @@ def factored(tensor: Sum, inside: bool = False) -> Tensor:
     if not rest:
         return out
     found = add([out, *map(_plain, rest)])
-    return factored(found, inside) if isinstance(found, Sum) and len(found.terms) < len(terms) else found
+    return factored(found, scalars) if isinstance(found, Sum) and len(found.terms) < len(terms) else found
 
 
 def _score(group: Sequence[_Occurrence]) -> tuple[int, int, int]:
@@ -197,10 +204,9 @@ def _groups(terms: Sequence[Product]) -> dict[tuple, list[_Occurrence]]:
     return found
 
 
-def _worthwhile(group: Sequence[_Occurrence], inside: bool) -> bool:
-    """Not x (x + 3), nor x ⊙ (1 + y) unless it is a factor: what is left of each term must be more than a number."""
-    rest = all(len(o.term.factors) > 1 for o in group)
-    return rest or (inside and not isinstance(group[0].base, (Argument, Size)))
+def _worthwhile(group: Sequence[_Occurrence]) -> bool:
+    """Not x (x + 3): what is left of each term must be more than a number, if it is an argument that is taken out."""
+    return not isinstance(group[0].base, Argument) or all(len(o.term.factors) > 1 for o in group)
 
 
 def _content(tensor: Sum) -> Fraction:

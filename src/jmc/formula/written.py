@@ -8,12 +8,15 @@ from typing import Any
 from jmc.formula.code import Coder, sizes_in
 from jmc.formula.derivative import NoFormula
 from jmc.formula.inputs import Inputs
-from jmc.formula.matrix import matrix
+from jmc.formula.kronecker import kronecker
+from jmc.formula.matrix import NotMatrix, matrix
 from jmc.formula.naming import named
 from jmc.formula.notation import Node, transpose
 from jmc.formula.printer import Printer
-from jmc.formula.style import Style
-from jmc.formula.tensor import Tensor
+from jmc.formula.style import TEXT, Style
+from jmc.formula.tensor import Argument, Dim, Tensor
+
+Shape = tuple[Dim, ...]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class InMatrices:
     parts: tuple[tuple[str, Node], ...]
     flat: tuple[Node, tuple[tuple[str, Node], ...]]
     given: Inputs
+    shapes: tuple[Shape, Shape]
+    kronecker: bool
 
     def formula(self, style: Style) -> str:
         """The formula with names for its parts."""
@@ -31,7 +36,23 @@ class InMatrices:
 
     def where(self, style: Style) -> dict[str, str]:
         """The parts."""
-        return {style.name(name): Printer(style)(part) for name, part in self.parts}
+        found = {style.name(name): Printer(style)(part) for name, part in self.parts}
+        if self.kronecker and "commutation" in _operations(self.node):
+            found[style.commutation] = (
+                r"\text{the commutation matrix, } \mathbf{K} \operatorname{vec}(A) = \operatorname{vec}(A^{\top})"
+                if style.kind == "latex"
+                else "the commutation matrix, 𝐊 vec(A) = vec(Aᵀ)"
+            )
+        return found
+
+    @property
+    def note(self) -> str:
+        """What must be known to read it."""
+        return (
+            "vec stacks the rows"
+            if self.kronecker and "vec" in self.left("f", "x", 1, TEXT) + self.formula(TEXT)
+            else ""
+        )
 
     @property
     def size(self) -> int:
@@ -39,16 +60,24 @@ class InMatrices:
 
     def left(self, f: str, wrt: str, order: int, style: Style) -> str:
         """∂f/∂x."""
-        d, x = style.partial, style.name(wrt)
-        above = f"{d}{style.name(f)}" if order == 1 else f"{style.raised(d.strip(), str(order))}{style.name(f)}"
+        d, x, y = style.partial, style.name(wrt), style.name(f)
+        if self.kronecker:
+            x, y = (style.vec.format(n) if len(shape) == 2 else n for n, shape in zip((x, y), self.shapes, strict=True))
+        above = f"{d}{y}" if order == 1 else f"{style.raised(d.strip(), str(order))}{y}"
         return style.fraction(above, f"{d}{x}" if order == 1 else f"{d}{style.raised(x, str(order))}")
 
-    def code(self, name: str, target: str) -> str:
+    def code(self, name: str, target: str, order: int) -> str:
+        """A module with a function that computes it."""
         coder = Coder(target)
         node, parts = self.flat
         lines = [f"    {part} = {coder.code(inner)}" for part, inner in parts]
-        lines.append(f"    return {coder.code(node)}")
         found: dict[Any, None] = {}
+        value = coder.code(node)
+        if self.kronecker:
+            shape = self.shapes[1] + self.shapes[0] * order
+            found.update((dim, None) for dim in shape if isinstance(dim, str))
+            value = f"({value}).reshape({', '.join(map(str, shape))})"
+        lines.append(f"    return {value}")
         for inner in (node, *(inner for _, inner in parts)):
             sizes_in(inner, found)
         return assembled(name, target, coder.helpers, list(found), lines, self.given)
@@ -83,8 +112,12 @@ def safe(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
-def in_matrices(found: Tensor, value: Tensor, given: Inputs, layout: str, order: int) -> InMatrices:
-    node = matrix(found)
+def in_matrices(found: Tensor, value: Tensor, argument: Argument, given: Inputs, layout: str, order: int) -> InMatrices:
+    """A derivative in matrix notation. Raises NotMatrix."""
+    many = len(found.shape) > 2
+    if value.shape and order > 1:
+        raise NotMatrix
+    node = kronecker(found, len(value.shape) or len(argument.shape) * (order - 1)) if many else matrix(found)
     taken = [*(a.name for a in given.arguments), *given.sizes.symbols]
     flat = named(node, taken)
     turned = (layout == "denominator" and bool(value.shape)) or (
@@ -94,4 +127,8 @@ def in_matrices(found: Tensor, value: Tensor, given: Inputs, layout: str, order:
         inner, parts = named(transpose(node), taken)
     else:
         inner, parts = flat
-    return InMatrices(inner, tuple(parts), (flat[0], tuple(flat[1])), given)
+    return InMatrices(inner, tuple(parts), (flat[0], tuple(flat[1])), given, (argument.shape, value.shape), many)
+
+
+def _operations(node: Node) -> set[str]:
+    return {node.op}.union(*map(_operations, node.args)) if node.args else {node.op}
