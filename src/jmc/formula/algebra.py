@@ -267,11 +267,7 @@ def add(terms: Sequence[Tensor]) -> Tensor:
             same = _signed_key(before[1])[0]
             collected[key] = (before[0] + coefficient * sign * same, before[1])
     found = [scale(c, rest) for c, rest in collected.values() if c != 0]
-    if not found:
-        return full(0, shape)
-    if len(found) == 1:
-        return found[0]
-    return Sum(shape, tuple(found))
+    return Sum(shape, tuple(found)) if len(found) > 1 else found[0] if found else full(0, shape)
 
 
 @lru_cache(4096)

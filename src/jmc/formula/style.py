@@ -90,15 +90,16 @@ def _text_fraction(above: str, below: str) -> str:
 TEXT = Style(
     kind="text", minus="−", times=" ", odot=" ⊙ ", oslash=" ⊘ ", kron=" ⊗ ", transpose="{0}ᵀ", inverse="{0}⁻¹",
     inverse_transpose="{0}⁻ᵀ", bracket="({0})", diag="diag({0})", trace="tr({0})", norm="‖{0}‖", frobenius="‖{0}‖_F",
-    root="√{0}", ones="𝟏", eye="I", vec="vec({0})", commutation="𝐊", partial="∂", delta="δ_{0}", total="Σ_{0}", sub="{0}_{1}", call="{0}({1})",
-    fraction=_text_fraction, raised=_text_raised, name=_text_name, function=lambda name: name,
+    root="√{0}", ones="𝟏", eye="I", vec="vec({0})", commutation="𝐊", partial="∂", delta="δ_{0}", total="Σ_{0}",
+    sub="{0}_{1}", call="{0}({1})", fraction=_text_fraction, raised=_text_raised, name=_text_name, function=lambda name: name,
 )  # fmt: skip
 LATEX = Style(
     kind="latex", minus="-", times=r"\, ", odot=r" \odot ", oslash=r" \oslash ", kron=r" \otimes ",
     transpose=r"{0}^{{\top}}", inverse="{0}^{{-1}}", inverse_transpose=r"{0}^{{-\top}}", bracket=r"\left({0}\right)",
     diag=r"\operatorname{{diag}}\left({0}\right)", trace=r"\operatorname{{tr}}\left({0}\right)",
     norm=r"\left\|{0}\right\|", frobenius=r"\left\|{0}\right\|_F", root=r"\sqrt{{{0}}}", ones=r"\mathbf{1}", eye="I",
-    vec=r"\operatorname{{vec}}\left({0}\right)", commutation=r"\mathbf{K}", partial=r"\partial ", delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}", sub="{0}_{{{1}}}",
+    vec=r"\operatorname{{vec}}\left({0}\right)", commutation=r"\mathbf{K}", partial=r"\partial ",
+    delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}", sub="{0}_{{{1}}}",
     call=r"{0}\left({1}\right)", fraction=lambda above, below: rf"\frac{{{above}}}{{{below}}}",
     raised=lambda base, exponent: f"{{{base}}}^{{{exponent}}}", name=_latex_name,
     function=lambda name: rf"\operatorname{{{name}}}",
@@ -124,9 +125,8 @@ def number(value: Number, style: Style = TEXT) -> str:
     if near != 0 and math.isclose(float(near), value * abs(value) * math.pi, rel_tol=1e-14):
         pi = r"\pi" if style.kind == "latex" else "π"
         below = pi if near.denominator == 1 else f"{near.denominator}{pi}"
-        inside = style.fraction(
-            str(abs(near.numerator)), below if style.kind == "latex" or near.denominator == 1 else f"({below})"
-        )
+        below = f"({below})" if style.kind == "text" and near.denominator != 1 else below
+        inside = style.fraction(str(abs(near.numerator)), below)
         shown = style.root.format(inside if style.kind == "latex" else f"({inside})")
         return style.minus + shown if value < 0 else shown
     digits, _, exponent = f"{value:.6g}".partition("e")
