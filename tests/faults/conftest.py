@@ -67,14 +67,20 @@ def traced_once(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def asked(tmp_path_factory):
-    """A config of 6 steps, a row after every third and a checkpoint after every second."""
-    folder = tmp_path_factory.mktemp("data")
+def own(tmp_path_factory):
+    """Data in a file."""
+    path = tmp_path_factory.mktemp("data") / "own.npz"
     drawn = np.random.default_rng(0)
     X = drawn.normal(size=(30, 2))
-    np.savez(folder / "own.npz", X=X, y=5 + X @ [2.0, -1.0] + 0.1 * drawn.normal(size=30))
+    np.savez(path, X=X, y=5 + X @ [2.0, -1.0] + 0.1 * drawn.normal(size=30))
+    return path
+
+
+@pytest.fixture(scope="session")
+def asked(own):
+    """A config of 6 steps, a row after every third and a checkpoint after every second."""
     return configure(
-        data={"path": str(folder / "own.npz")},
+        data={"path": str(own)},
         optimizer={"learning_rate": 0.05, "kind": "momentum"},
         train={"steps": 6, "batch_size": 8, "log_every": 3},
         checkpoint={"every_steps": 2, "every_seconds": 0, "keep": 2},

@@ -76,11 +76,10 @@ def candidates(folder: Path, problem: Problem, template: Template) -> Iterator[F
     yield None
 
 
-def differences(before: Mapping[str, Mapping[str, Any]], config: Config, tables: Sequence[str]) -> Iterator[str]:
-    """The keys of the tables whose values differ and may not, a line each that says what they must stay."""
-    now = to_dict(config)
-    for table in tables:
-        old, new = before.get(table, {}), now[table]
+def differences(before: Mapping[str, Mapping[str, Any]], config: Config) -> Iterator[str]:
+    """The keys whose values differ and may not, a line each that says what they must stay."""
+    for table, new in to_dict(config).items():
+        old = before.get(table, {})
         for key in dict.fromkeys([*old, *new]):
             field = TABLES[table].model_fields.get(key)
             default = field.get_default(call_default_factory=True) if field and not field.is_required() else None
@@ -107,9 +106,8 @@ def _check_belongs(found: Checkpoint, problem: Problem, data: str) -> None:
     before = found.about.get("config")
     if not isinstance(before, dict):
         raise DamagedError(f"{checkpoint.ABOUT} must hold the config")
-    same_data = found.about.get("data") == data
-    lines = [*differences(before, problem.config, [name for name in TABLES if name != "data" or not same_data])]
-    if not same_data and not any(line.startswith("`data.") for line in lines):
+    lines = [*differences(before, problem.config)]
+    if found.about.get("data") != data and not any(line.startswith("`data.") for line in lines):
         source = problem.config.data.path or problem.config.data.name
         key = "data.path" if problem.config.data.path else "data.name"
         lines.append(f"`{key}` = {_shown(source)}: must hold the data that the run began with, but they have changed")

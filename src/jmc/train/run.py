@@ -15,7 +15,7 @@ from jmc.train.data import load as load_data
 from jmc.train.problem import Problem, bind
 from jmc.train.record import RunExistsError, check_new, name_of, read_json, to_json
 from jmc.train.resume import NothingLeftError, differences
-from jmc.train.schema import TABLES, Config
+from jmc.train.schema import Config
 from jmc.train.signals import InterruptedRunError, Interruption, interruptible
 from jmc.train.summary import describe, in_bytes, report
 
@@ -134,8 +134,7 @@ def _train(
 
 def _finished(problem: Problem, directory: Path) -> dict[str, Any] | None:
     """The result of a run that has nothing left to do. Raises ConfigError, DivergedRunError."""
-    before = to_dict(load(directory / "config.toml"))
-    lines = [*differences(before, problem.config, [table for table in TABLES if table != "data"])]
+    lines = [*differences(to_dict(load(directory / "config.toml")), problem.config)]
     if lines:
         raise ConfigError(lines)
     result = read_json(directory / "result.json")

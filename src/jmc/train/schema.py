@@ -51,7 +51,7 @@ class DataConfig(Table):
     """A data set by name or a file by path, and how it is split and scaled."""
 
     name: DataSet | None = None
-    path: Text | None = None
+    path: Annotated[Text | None, _MAY_CHANGE] = None  # for the same examples elsewhere
     target: Text | None = None  # None: "y" of an .npz
     features: Annotated[list[Text], Field(min_length=1)] | None = None  # None: all columns; "X" of an .npz
     task: Literal["regression", "classification"] | None = None  # None: the data decide
