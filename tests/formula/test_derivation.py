@@ -120,6 +120,44 @@ def test_softmax_keeps_what_is_left_of_a_confident_answer():
     assert np.all(np.isfinite(J))
 
 
+def test_steps_are_the_vector_chain_rule():
+    d = jmc.derive(lambda W, x, b: jnp.sum(jnp.tanh(W @ x + b) ** 2), "x")("m n", "n", "m")
+    assert d.steps.text.splitlines() == [
+        "u₁ = W x + b    ∂u₁/∂x = W                      w + x (P-4.2.7)",
+        "u₂ = tanh(u₁)    ∂u₂/∂u₁ = diag(1 − tanh²(u₁))   tanh (L-act-tanh)",
+        "u₃ = ‖u₂‖²      ∂u₃/∂u₂ = 2 u₂ᵀ                 dot product (P-5.2)",
+        "∂f/∂x = (∂u₃/∂u₂) (∂u₂/∂u₁) (∂u₁/∂x)",
+        "      = 2 (tanh(W x + b) ⊙ (1 − tanh²(W x + b)))ᵀ W",
+    ]
+    assert d.steps.max_error < 1e-12
+    assert d.steps.latex.count(r"\\") == 4
+    with pytest.raises(ValueError, match="of a first derivative, but the order is 2"):
+        jmc.derive(lambda x: x @ x, "x", 2)("n").steps  # noqa: B018 - it is the access that raises
+
+
+def test_two_paths_are_summed():
+    d = jmc.derive(lambda x: x + jnp.sin(x**2), "x")("")
+    assert "∂f/∂x = ∂u₃/∂x + (∂u₃/∂u₂) (∂u₂/∂u₁) (∂u₁/∂x)" in d.steps.text
+
+
+def test_a_wrong_local_jacobian_is_no_step(monkeypatch):
+    from jmc.formula import steps
+    from jmc.formula.algebra import scale
+
+    d = jmc.derive(lambda x: jnp.sin(x**2), "x")("")
+    monkeypatch.setattr(steps, "tidy", lambda tensor: scale(2, tensor))
+    with pytest.raises(jmc.NotCertified, match="the local Jacobian of u1 is off"):
+        d.steps  # noqa: B018 - it is the access that raises
+
+
+def test_the_page_is_self_contained():
+    page = jmc.derive(lambda W, x: jnp.sum(jax.nn.relu(W @ x) ** 2), "x")("m n", "n").html("A <layer>")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "A &lt;layer&gt;" in page
+    assert page.count("<math") > 5
+    assert "http" not in page.replace("http://www.w3.org/1998/Math/MathML", "")
+
+
 def test_layouts():
     A = {"A": "m, n", "x": "n"}
     f = lambda A, x: jnp.sin(A @ x)  # noqa: E731

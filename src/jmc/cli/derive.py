@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jmc.cli import BAD_USAGE, parse
@@ -61,10 +62,15 @@ def run(arguments: Sequence[str]) -> int:
     except (NoFunction, BadExpression, TypeError, ValueError) as error:
         print(f"jmc derive: {error}", file=sys.stderr)
         return BAD_USAGE
-    if options.json:
+    if options.html:
+        Path(options.html).write_text(found.html(options.function), encoding="utf-8")
+        print(options.html)
+    elif options.json:
         print(json.dumps(found.as_dict(), ensure_ascii=False))
     elif options.python or options.numpy:
         print(found.python if options.python else found.numpy, end="")
+    elif options.steps:
+        print(found.steps.text)
     elif options.latex:
         print(found.latex)
     else:
@@ -112,5 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latex", action="store_true", help="print LaTeX")
     parser.add_argument("--python", action="store_true", help="print a function for JAX")
     parser.add_argument("--numpy", action="store_true", help="print a function for NumPy")
+    parser.add_argument(
+        "--steps", action="store_true", help="print the derivation: variables, local Jacobians, chain rule"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write a self-contained page with all of it")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parser

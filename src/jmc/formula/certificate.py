@@ -50,10 +50,16 @@ class Certificate:
         return f"certified at {self.points} points{at} against {names}: largest error {self.max_error:.1g}"
 
 
+Sample = tuple[dict[str, int], list[np.ndarray]]
+
+
 def certify(
     f: Callable[..., Any], inputs: Inputs, wrt: Argument, order: int, codes: dict[str, str], name: str
-) -> Certificate:
-    """The certificate of code for the derivative of a function of arrays. Raises NotCertified."""
+) -> tuple[Certificate, Sample]:
+    """The certificate of code for the derivative of a function of arrays, and one of its points.
+
+    Raises NotCertified.
+    """
     argnum = inputs.arguments.index(wrt)
     below = f
     for _ in range(order - 1):
@@ -62,17 +68,18 @@ def certify(
     if "jax" in compiled:
         compiled["jax"] = jax.jit(compiled["jax"], compiler_options=QUICK)
     worst, oracles = 0.0, {}
-    used = []
+    used, samples = [], []
     for which in (0, 1):
         sizes, points = _usable(below, inputs, which, argnum)
         used.append(sizes)
+        samples.append((sizes, points[0][0]))
         for point, (args, estimates) in enumerate(points):
             found = {target: _value(g, args) for target, g in compiled.items() if target != "jax" or point == 0}
             for estimate in estimates:
                 oracles[estimate.name] = None
                 for target, value in found.items():
                     worst = max(worst, _difference(value, estimate, target))
-    return Certificate(
+    found = Certificate(
         ok=True,
         max_error=worst,
         points=2 * POINTS,
@@ -80,6 +87,7 @@ def certify(
         oracles=tuple(oracles),
         versions={"jax": jax.__version__, "numpy": np.__version__},
     )
+    return found, samples[0]
 
 
 def load(code: str, name: str) -> Callable[..., Any]:

@@ -11,13 +11,16 @@ import jax
 
 from jmc.checking.oracles import double_precision
 from jmc.formula.algebra import full
-from jmc.formula.certificate import Certificate, certify, load
+from jmc.formula.certificate import Certificate, Sample, certify, load
 from jmc.formula.conditions import conditions
 from jmc.formula.derivative import NoFormula, derivative
 from jmc.formula.indices import Written, indexed
 from jmc.formula.inputs import Inputs, inputs
-from jmc.formula.matrix import NotMatrix
+from jmc.formula.matrix import NotMatrix, matrix
+from jmc.formula.page import mathml, page
+from jmc.formula.printer import Printer
 from jmc.formula.read import Reader
+from jmc.formula.steps import Steps, steps
 from jmc.formula.style import LATEX, TEXT
 from jmc.formula.tensor import Argument, Tensor
 from jmc.formula.tidy import tidy
@@ -49,6 +52,7 @@ class Derivation:
     certificate: Certificate
     _written: Written | InMatrices
     _codes: dict[str, str]
+    _read: tuple[Tensor, Argument, Inputs, Sample]
 
     @property
     def formula(self) -> str:
@@ -76,19 +80,39 @@ class Derivation:
         return "\n".join(lines)
 
     @property
+    def equation_latex(self) -> str:
+        """The equation alone, in LaTeX without delimiters."""
+        left = self._written.left(self.f, self.wrt, self.order, LATEX)
+        return f"{left} = {self._written.formula(LATEX)}"
+
+    @property
+    def where_latex(self) -> list[str]:
+        """The names in the formula with their meanings, each an equation in LaTeX."""
+        return [f"{name} = {meaning}" for name, meaning in self._written.where(LATEX).items()]
+
+    @property
     def latex(self) -> str:
         """The equation and the names in it, in LaTeX without delimiters."""
-        left = self._written.left(self.f, self.wrt, self.order, LATEX)
-        shown = f"{left} = {self._written.formula(LATEX)}"
-        parts = [f"{name} = {meaning}" for name, meaning in self._written.where(LATEX).items()]
-        return shown + "".join((r" \quad\text{where } " if k == 0 else r",\; ") + part for k, part in enumerate(parts))
+        where = r",\; ".join(self.where_latex)
+        return self.equation_latex + (rf" \quad\text{{where }} {where}" if where else "")
+
+    @property
+    def primal_latex(self) -> str:
+        """The function as a formula, in LaTeX; empty if it has no matrix notation."""
+        value, *_ = self._read
+        try:
+            return Printer(LATEX)(matrix(value))
+        except NotMatrix:
+            return ""
 
     @property
     def mathml(self) -> str:
-        """The same as presentation MathML, which browsers show."""
-        from latex2mathml.converter import convert
+        """``latex`` as presentation MathML, which browsers show."""
+        return str(mathml(self.latex, block=True))
 
-        return convert(self.latex, display="block")
+    def html(self, title: str = "") -> str:
+        """A self-contained page with the formula, its derivation, its code and its certificate."""
+        return page(title or f"{self.left}", [(title or self.left, "", self)])
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex}$"
@@ -130,6 +154,17 @@ class Derivation:
     def function(self) -> Callable[..., jax.Array]:
         """The function that ``python`` defines."""
         return load(self.python, _function_name(self.f, self.order))
+
+    @cached_property
+    def steps(self) -> Steps:
+        """Intermediate variables, local Jacobians and the chain rule, each compared with AD; of the first order.
+
+        Raises ValueError for a higher order.
+        """
+        if self.order != 1:
+            raise ValueError(f"`steps` are those of a first derivative, but the order is {self.order}")
+        value, argument, given, sample = self._read
+        return steps(self.f, value, argument, given, sample, self.function)
 
     @property
     def size(self) -> int:
@@ -210,7 +245,7 @@ def _derived(
             written = indexed(found, value.shape, given)
     function = _function_name(name, order)
     codes = {target: written.code(function, target, order) for target in ("jax", "numpy")}
-    certificate = certify(flat, given, argument, order, codes, function)
+    certificate, sample = certify(flat, given, argument, order, codes, function)
     return Derivation(
         f=name,
         wrt=argument.name,
@@ -221,6 +256,7 @@ def _derived(
         certificate=certificate,
         _written=written,
         _codes=codes,
+        _read=(value, argument, given, sample),
     )
 
 

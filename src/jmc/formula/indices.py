@@ -75,7 +75,7 @@ def indexed(tensor: Tensor, out_shape: Sequence[Any], given: Inputs) -> Written:
     if len(tensor.shape) > len(free):
         raise NoFormula("the derivative has more axes than there are letters")
     letters = tuple(free[: len(tensor.shape)])
-    tensor = _written_out(tensor)
+    tensor = written_out(tensor)
     parts: list[tuple[str, Tensor, Node]] = []
     tensor = _hoisted(tensor, parts, taken)
     return Written(tensor, letters[: len(out_shape)], letters[len(out_shape) :], tuple(parts), given)
@@ -96,10 +96,11 @@ def _rebuilt(tensor: Tensor, change: Any) -> Tensor:
     return tensor
 
 
-def _written_out(tensor: Tensor) -> Tensor:
+def written_out(tensor: Tensor) -> Tensor:
+    """The formula without diag(p) − p pᵀ as an operation of its own."""
     if isinstance(tensor, Op) and tensor.name == "covariance":
-        return _written_out(expanded(tensor))
-    return _rebuilt(tensor, _written_out)
+        return written_out(expanded(tensor))
+    return _rebuilt(tensor, written_out)
 
 
 def _hoisted(tensor: Tensor, parts: list[tuple[str, Tensor, Node]], taken: set[str]) -> Tensor:

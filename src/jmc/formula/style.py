@@ -91,7 +91,8 @@ TEXT = Style(
     kind="text", minus="−", times=" ", odot=" ⊙ ", oslash=" ⊘ ", kron=" ⊗ ", transpose="{0}ᵀ", inverse="{0}⁻¹",
     inverse_transpose="{0}⁻ᵀ", bracket="({0})", diag="diag({0})", trace="tr({0})", norm="‖{0}‖", frobenius="‖{0}‖_F",
     root="√{0}", ones="𝟏", eye="I", vec="vec({0})", commutation="𝐊", partial="∂", delta="δ_{0}", total="Σ_{0}",
-    sub="{0}_{1}", call="{0}({1})", fraction=_text_fraction, raised=_text_raised, name=_text_name, function=lambda name: name,
+    sub="{0}_{1}", call="{0}({1})", fraction=_text_fraction, raised=_text_raised, name=_text_name,
+    function=lambda name: name,
 )  # fmt: skip
 LATEX = Style(
     kind="latex", minus="-", times=r"\, ", odot=r" \odot ", oslash=r" \oslash ", kron=r" \otimes ",
