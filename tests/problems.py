@@ -1,9 +1,13 @@
 """Configs and data sets for tests: small, in memory, drawn on the host."""
 
+from pathlib import Path
+
 import numpy as np
 
+from jmc.train.blocks import Blocks
 from jmc.train.data import Dataset
 from jmc.train.schema import TABLES, Config
+from jmc.train.survey import survey
 
 REQUIRED = {
     "data": {"path": "/none.npz"},
@@ -44,3 +48,20 @@ def dataset(N: int = 12, d: int = 3, classes: int = 0, M: int = 4, seed: int = 0
         "target_scale": 1.0,
     }
     return Dataset(**made | fields)
+
+
+def blocks_of(X, y, block: int) -> Blocks:
+    """A table in memory that is read in blocks of so many rows."""
+    starts = np.append(np.arange(0, len(X), block), len(X))
+    names = tuple(f"x{j}" for j in range(X.shape[1]))
+    return Blocks(
+        Path("made"), names, "y", starts, lambda at: (X[starts[at] : starts[at + 1]], y[starts[at] : starts[at + 1]])
+    )
+
+
+def streamed(N: int = 97, block: int = 7, X=None, y=None, **keys) -> Dataset:
+    """A data set that is streamed; of N rows, each with its number as the only feature and as its target."""
+    X = np.arange(float(N))[:, None] if X is None else X
+    y = X[:, 0] if y is None else y
+    config = configure(data={"standardize": False} | keys).data
+    return survey(blocks_of(X, y, block), config)

@@ -257,6 +257,20 @@ def test_wrong_overrides(good, overrides, words):
     assert words in line
 
 
+BATCHES = ["train.batch_size=5"]
+
+
+def test_targets_of_a_file_of_their_own(good):
+    for name in ("a.npy", "b.npy"):
+        Path(name).touch()
+    config = load(good, ["data.path=a.npy", "data.target_path=b.npy", *BATCHES])
+    assert [Path(config.data.path).is_absolute(), Path(config.data.target_path).name] == [True, "b.npy"]
+    assert load(good, ["data.path=a.npy", "data.target=X[0]", "data.stream=false"]).train.batch_size == "full"
+    [line] = errors(good, "data.path=a.npy", "data.target_path=none.npy", *BATCHES)
+    assert "`data.target_path`" in line
+    assert "none.npy" in line
+
+
 @pytest.mark.parametrize(
     ("overrides", "key", "words"),
     [
@@ -307,13 +321,24 @@ def test_wrong_overrides(good, overrides, words):
             "train.microbatches",
             "must divide `train.batch_size` = 30, as 3 and 5 do",
         ),
-        (["data.path=a.txt"], "data.path", "must end in .npz or .csv"),
+        (["data.path=a.txt"], "data.path", "must end in .npz, .csv, .npy or .parquet"),
         (["data.path=a.csv"], "data.target", "is missing: a .csv file needs"),
+        (["data.path=a.parquet", *BATCHES], "data.target", "is missing: a .parquet file needs"),
+        (["data.path=a.npy", *BATCHES], "data.target", "of the column to predict, or `data.target_path`"),
+        (["data.target_path=a.npy"], "data.target_path", "goes with a `data.path` that ends in .npy only"),
+        (["data.path=a.npy", "data.target_path=a.csv", *BATCHES], "data.target_path", "must end in .npy"),
+        (["data.stream=true"], "data.stream", "only a .npy or .parquet file can be streamed"),
+        (
+            ["data.path=a.npy", "data.target_path=a.npy"],
+            "train.batch_size",
+            "(the default): must be a number of examples where the data are streamed",
+        ),
     ],
 )
 def test_conflicts(good, overrides, key, words):
     Path("a.txt").touch()
-    Path("a.csv").touch()
+    for name in ("a.csv", "a.npy", "a.parquet"):
+        Path(name).touch()
     [line] = errors(good, *overrides)
     assert f"`{key}`" in line
     assert words in line

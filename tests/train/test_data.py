@@ -120,8 +120,8 @@ class TestFiles:
         assert load(config(path="T.CSV", target="y"), tmp_path).name == "T"
 
     def test_another_extension(self, tmp_path):
-        message = message_of(load, config(path="t.parquet"), tmp_path)
-        assert message == "`data.path` must end in .csv or .npz, but got 't.parquet'"
+        message = message_of(load, config(path="t.txt"), tmp_path)
+        assert message == "`data.path` must end in .csv, .npz, .npy, .parquet, but got 't.txt'"
 
     @pytest.mark.parametrize("name", ["t.csv", "t.npz"])
     def test_missing_file_and_directory(self, tmp_path, name):
@@ -300,3 +300,38 @@ class TestStandardisation:
     def test_classes_are_not_standardised(self, load_arrays):
         message = message_of(load_arrays, [0, 1, 1], standardize_target=True)
         assert message == "`data.standardize_target` must be false for the classes of `y`, but got true"
+
+
+class TestBlocks:
+    """A table in blocks is streamed, or loaded like any other."""
+
+    @pytest.fixture
+    def tables(self, tmp_path):
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(5, 2, (50, 2)), rng.normal(size=50)
+        np.save(tmp_path / "X.npy", X)
+        np.save(tmp_path / "y.npy", y)
+        np.savez(tmp_path / "t.npz", X=X, y=y)
+        return {"path": "X.npy", "target_path": "y.npy"}, {"path": "t.npz"}
+
+    def test_loaded_it_is_what_an_archive_is(self, tables, tmp_path):
+        npy, npz = tables
+        found, expected = (
+            load(config(**npy, stream=False, standardize=True), tmp_path),
+            load(config(**npz, standardize=True), tmp_path),
+        )
+        assert found.stream is None
+        assert found.feature_names == expected.feature_names == ("X[0]", "X[1]")
+        for name in ("X_train", "y_train", "X_valid", "y_valid", "feature_mean", "feature_scale"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+    def test_otherwise_it_is_streamed(self, tables, tmp_path):
+        for stream in (None, True):
+            data = load(config(**tables[0], stream=stream), tmp_path)
+            assert data.stream is not None
+            assert (data.n_training + data.n_validation, data.name) == (50, "X")
+            assert (len(data.y_train), len(data.y_valid)) == (data.n_training, data.n_validation)
+
+    def test_a_missing_file_of_targets(self, tables, tmp_path):
+        message = message_of(load, config(path="X.npy", target_path="none.npy", stream=None), tmp_path)
+        assert message == f"{tmp_path / 'none.npy'}: cannot be read: No such file or directory"

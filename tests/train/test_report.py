@@ -50,6 +50,7 @@ def regression(n=30, d=3, **changes):
         "X": X,
         "y": X.sum(axis=1),
         "prediction": X.sum(axis=1) + 0.5,
+        "examples": n,
         "predict": lambda X: X.sum(axis=1),
         "gradient_checks": CHECKS,
     }

@@ -19,7 +19,9 @@ MAX_BYTES = 2**20
 _EITHER: dict[Key, list[Key]] = {
     ("train", "steps"): [("train", "epochs")],
     ("train", "epochs"): [("train", "steps")],
-    ("data", "name"): [("data", "path"), ("data", "target")],
+    ("data", "name"): [("data", "path"), ("data", "target"), ("data", "target_path")],
+    ("data", "target"): [("data", "target_path")],
+    ("data", "target_path"): [("data", "target")],
     ("data", "path"): [("data", "name")],
 }
 
@@ -89,7 +91,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     values, faults = _fields(source)
     problems += faults
     problems += _conflicts(source, values)
-    problems += _resolve_path(source, values, os.path.dirname(path))
+    problems += _resolve_paths(source, values, os.path.dirname(path))
     if problems:
         raise ConfigError([problem.line() for problem in sorted(problems, key=lambda problem: problem.place)])
     checked: dict[str, Any] = {key: model.model_validate(tables.get(key, {})) for key, model in TABLES.items()}
@@ -237,11 +239,15 @@ def _conflicts(source: _Source, values: Mapping[str, Any]) -> Iterator[_Problem]
                 yield _Problem(source.place((table, key)), f"`{first}` = {shown(value)}{default}: {what}")
 
 
-def _resolve_path(source: _Source, values: Mapping[str, Any], folder: str) -> Iterator[_Problem]:
-    """Makes `data.path` absolute; yields what keeps it from being read."""
-    given = values.get("data.path")
-    if given is None:
-        return
+def _resolve_paths(source: _Source, values: Mapping[str, Any], folder: str) -> Iterator[_Problem]:
+    """Makes `data.path` and `data.target_path` absolute; yields what keeps them from being read."""
+    for key in ("path", "target_path"):
+        given = values.get(f"data.{key}")
+        if given is not None:
+            yield from _resolve(source, key, given, folder)
+
+
+def _resolve(source: _Source, key: str, given: str, folder: str) -> Iterator[_Problem]:
     tried = [os.path.abspath(os.path.join(place, os.path.expanduser(given))) for place in (folder, "")]
     found = next((path for path in tried if os.path.isfile(path) and os.access(path, os.R_OK)), None)
     if found is None:
@@ -249,9 +255,9 @@ def _resolve_path(source: _Source, values: Mapping[str, Any], folder: str) -> It
     elif not _is_utf8(found):
         what = f"must be a path in UTF-8, but got {shown(found)}"
     else:
-        source.tables["data"]["path"] = found
+        source.tables["data"][key] = found
         return
-    yield _Problem(source.place(("data", "path")), f"`data.path` = {shown(given)}: {what}")
+    yield _Problem(source.place(("data", key)), f"`data.{key}` = {shown(given)}: {what}")
 
 
 def _is_utf8(text: str) -> bool:

@@ -24,6 +24,7 @@ CONFLICTS: list[Conflict] = []
 
 # The number of classes of the built-in sets; the target of diabetes is a measured quantity.
 _CLASSES = {"breast_cancer": 2, "digits": 10, "iris": 3, "wine": 3}
+_IN_BLOCKS = (".npy", ".parquet")  # what can be read in parts
 _TWO_CLASS = ("binary_cross_entropy", "hinge")
 _CLASS_LOSSES = (*_TWO_CLASS, "softmax_cross_entropy")
 _NEVER_NEGATIVE = ("relu", "sigmoid", "softplus", "softmax")
@@ -49,8 +50,8 @@ def _one_data_set(path: str | None, name: str | None) -> str | None:
 
 @_conflict("data.path")
 def _known_format(path: str | None) -> str | None:
-    known = path is None or path.lower().endswith((".npz", ".csv"))
-    return None if known else "must end in .npz or .csv"
+    known = path is None or path.lower().endswith((".npz", ".csv", *_IN_BLOCKS))
+    return None if known else "must end in .npz, .csv, .npy or .parquet"
 
 
 @_conflict("data.target", "data.name")
@@ -58,10 +59,36 @@ def _own_target(target: str | None, name: str | None) -> str | None:
     return f"goes with `data.path` only; {name} has its own target" if target and name else None
 
 
-@_conflict("data.target", "data.path")
-def _csv_target(target: str | None, path: str | None) -> str | None:
-    needed = path and path.lower().endswith(".csv") and not target
-    return "a .csv file needs the name of the column to predict" if needed else None
+@_conflict("data.target", "data.path", "data.target_path")
+def _needed_target(target: str | None, path: str | None, target_path: str | None) -> str | None:
+    kind = next((kind for kind in (".csv", *_IN_BLOCKS) if path and path.lower().endswith(kind)), None)
+    if kind is None or target or (kind == ".npy" and target_path):
+        return None
+    other = ", or `data.target_path` to a file of targets" if kind == ".npy" else ""
+    return f"a {kind} file needs the name of the column to predict{other}"
+
+
+@_conflict("data.target_path", "data.path", "data.target")
+def _targets_of_npy(target_path: str | None, path: str | None, target: str | None) -> str | None:
+    if not target_path:
+        return None
+    if not path or not path.lower().endswith(".npy"):
+        return "goes with a `data.path` that ends in .npy only"
+    if target:
+        return f"set only one of `data.target_path` and `data.target`, but `data.target` = {shown(target)}"
+    return None if target_path.lower().endswith(".npy") else "must end in .npy"
+
+
+@_conflict("data.stream", "data.path")
+def _streamed_format(stream: bool | None, path: str | None) -> str | None:
+    wrong = stream and not (path and path.lower().endswith(_IN_BLOCKS))
+    return "only a .npy or .parquet file can be streamed" if wrong else None
+
+
+@_conflict("train.batch_size", "data.path", "data.stream")
+def _batches_of_a_stream(batch_size: object, path: str | None, stream: bool | None) -> str | None:
+    whole = batch_size == "full" and stream is not False and path and path.lower().endswith(_IN_BLOCKS)
+    return "must be a number of examples where the data are streamed, not loaded (`data.stream`)" if whole else None
 
 
 @_conflict("data.features", "data.target")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jmc.train.csv_table import read_csv
+from jmc.train.dataset import CLASS_LIMIT, Dataset, decide
+from jmc.train.npy_blocks import open_npy
 from jmc.train.npz_table import read_npz
+from jmc.train.parquet_blocks import open_parquet
+from jmc.train.survey import survey
 from jmc.train.tables import DataError, RawTable, Task, read_shipped
 
 if TYPE_CHECKING:
@@ -17,47 +20,13 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float64, Int64, Num
 
+    from jmc.train.blocks import Blocks
     from jmc.train.schema import DataConfig
 
-__all__ = ["DataError", "Dataset", "load"]
-
-CLASS_LIMIT = 20
-"""The most distinct values a target may have to be taken for classes unasked."""
+__all__ = ["CLASS_LIMIT", "DataError", "Dataset", "load"]
 
 READERS = {".csv": read_csv, ".npz": read_npz}
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Training and validation examples, standardised as asked, and the way back to the units of the data.
-
-    Features in their own units are `X * feature_scale + feature_mean`, and a regression target is
-    `y * target_scale + target_mean`; what was not standardised has mean 0 and scale 1. In classification y
-    holds indices into `class_names`, which is empty in regression.
-    """
-
-    name: str
-    task: Task
-    feature_names: tuple[str, ...]
-    target_name: str
-    class_names: tuple[str, ...]
-    X_train: Float64[np.ndarray, "N d"]
-    y_train: Float64[np.ndarray, " N"] | Int64[np.ndarray, " N"]
-    X_valid: Float64[np.ndarray, "M d"]
-    y_valid: Float64[np.ndarray, " M"] | Int64[np.ndarray, " M"]
-    feature_mean: Float64[np.ndarray, " d"]
-    feature_scale: Float64[np.ndarray, " d"]
-    target_mean: float
-    target_scale: float
-
-    @property
-    def n_features(self) -> int:
-        return len(self.feature_names)
-
-    @property
-    def n_classes(self) -> int:
-        """The number of classes, 0 in regression."""
-        return len(self.class_names)
+IN_BLOCKS = (".npy", ".parquet")
 
 
 def load(config: DataConfig, base: Path) -> Dataset:
@@ -70,9 +39,13 @@ def load(config: DataConfig, base: Path) -> Dataset:
       held out: in classification that of each class, so that either part has its share of every class.
     - **Standardisation.** Mean and standard deviation are the training part's; a constant column has scale 1.
 
+    A `.npy` or `.parquet` file is not loaded but streamed, unless `config.stream` is false; see `survey` for its split.
+
     Raises DataError if the data cannot be read or do not suit the config.
     """
     table = _read(config, base)
+    if isinstance(table, Dataset):
+        return table
     task, y, class_names = _decide(table, config.task)
     if config.standardize_target and task == "classification":
         what = f"the classes of `{table.target_name}`"
@@ -104,24 +77,47 @@ def load(config: DataConfig, base: Path) -> Dataset:
     )
 
 
-def _read(config: DataConfig, base: Path) -> RawTable:
+def _read(config: DataConfig, base: Path) -> RawTable | Dataset:
     if config.name is not None:
         return read_shipped(config.name, config.features, config.target, config.task)
     if config.path is None:
         raise DataError("`data` must have a `name` or a `path`, but got neither")
-    tried = [base / config.path, Path(config.path)]
-    path = tried[0]
-    read = READERS.get(path.suffix.lower())
-    if read is None:
-        raise DataError(f"`data.path` must end in {' or '.join(READERS)}, but got {config.path!r}")
+    path = _found(config.path, base)
+    suffix = path.suffix.lower()
+    if suffix not in (*READERS, *IN_BLOCKS):
+        raise DataError(f"`data.path` must end in {', '.join((*READERS, *IN_BLOCKS))}, but got {config.path!r}")
     try:
-        path = next((path for path in tried if path.exists()), path)
-        table = read(path, config.features, config.target, config.task)
+        if suffix in READERS:
+            table = READERS[suffix](path, config.features, config.target, config.task)
+        else:
+            blocks = _blocks(path, config, base)
+            if config.stream is not False:
+                return survey(blocks, config)
+            table = _joined(blocks)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
     if not table.X.size:
         raise DataError(f"{path}: must hold a row and a feature at least, but got shape {table.X.shape}")
     return table
+
+
+def _found(path: str, base: Path) -> Path:
+    tried = [base / path, Path(path)]
+    return next((path for path in tried if path.exists()), tried[0])
+
+
+def _blocks(path: Path, config: DataConfig, base: Path) -> Blocks:
+    if path.suffix.lower() == ".parquet":
+        return open_parquet(path, config.features, config.target)
+    target_path = None if config.target_path is None else _found(config.target_path, base)
+    return open_npy(path, target_path, config.features, config.target)
+
+
+def _joined(blocks: Blocks) -> RawTable:
+    """All of the blocks, in memory."""
+    X, y = (np.concatenate(parts) for parts in zip(*map(blocks.checked, range(len(blocks))), strict=True))
+    target = y.tolist() if y.dtype.kind in "OU" else y
+    return RawTable(blocks.path.stem, blocks.feature_names, X, blocks.target_name, target)
 
 
 def _decide(table: RawTable, task: Task | None) -> tuple[Task, np.ndarray, tuple[str, ...]]:
@@ -129,23 +125,8 @@ def _decide(table: RawTable, task: Task | None) -> tuple[Task, np.ndarray, tuple
     is_text = isinstance(table.target, list)
     target = np.array(table.target, dtype=object) if is_text else np.asarray(table.target)
     values, indices = np.unique(target, return_inverse=True)
-    whole = is_text or bool(np.all(values == np.floor(values)))
-    few = 2 <= len(values) <= min(CLASS_LIMIT, len(target) - 1)
-    task = task or ("classification" if whole and few else "regression")
-    what = f"the target `{table.target_name}`"
-    if task == "regression":
-        if is_text:
-            held = f"text, {len(values)} distinct in {len(target)} rows"
-            raise DataError(f'{what} must hold numbers unless `data.task` is "classification", but got {held}')
-        return task, target.astype(np.float64), ()
-    if not whole:
-        part = values[values != np.floor(values)][0]
-        raise DataError(f"{what} must hold whole numbers or text for classification, but got {part}")
-    as_written = is_text or target.dtype.kind == "b"
-    names = [str(value if as_written else int(value)) for value in values]
-    if len(names) < 2:
-        raise DataError(f"{what} must hold two classes or more, but got {names[0]!r} in every row")
-    return task, indices.astype(np.int64), tuple(names)
+    task, class_names = decide(values, len(target), task, table.target_name)
+    return task, indices.astype(np.int64) if class_names else target.astype(np.float64), class_names
 
 
 def _split(

@@ -1,6 +1,6 @@
 """What a trained model says about its data, and whether its gradient is right: what `report.html` shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import jax
@@ -9,12 +9,14 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from jmc.train.loop import GRADIENTS
-from jmc.train.metrics import metrics
+from jmc.train.metrics import Totals, totals
 from jmc.train.model import Params, objective, predictor
 from jmc.train.problem import Problem
 
 # Enough examples for a table of differences; all of them would cost as much as a long step.
 _CHECKED_EXAMPLES = 4096
+ROWS_AT_ONCE = 2**14
+"""Examples of a stream that are evaluated together: one size, so that it is compiled once."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Evaluation:
     X: Float[np.ndarray, "N d"]
     y: Shaped[np.ndarray, " N"]
     prediction: Shaped[np.ndarray, " N"]
+    examples: int  # of the split; N is less where they are a sample of it
     predict: Callable[[np.ndarray], np.ndarray]
     gradient_checks: tuple[GradientCheck, ...]
 
@@ -57,25 +60,62 @@ class Evaluator:
         self._both = jax.jit(lambda params, X, y: (cost(params, X, y), predict(params, X)))
         self._predict = jax.jit(predict)
 
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets of the data set as the objective takes them, on the host."""
+        encoded = self._problem.encode(y)
+        return encoded if encoded.dtype == np.int32 else encoded.astype(self._dtype)
+
     def arrays(self, X: np.ndarray, y: np.ndarray) -> tuple[jax.Array, jax.Array]:
         """Features and targets of the data set as the objective takes them, on the device."""
-        encoded = self._problem.encode(y)
-        target = jnp.asarray(encoded) if encoded.dtype == np.int32 else jnp.asarray(encoded, self._dtype)
-        return jnp.asarray(X, self._problem.compute_dtype), target
+        return jnp.asarray(X, self._problem.compute_dtype), jnp.asarray(self.targets(y))
 
     def __call__(self, params: Params, arrays: tuple[jax.Array, jax.Array], y: np.ndarray) -> dict[str, float]:
         """``loss`` (the objective) and the task's metrics; ``y`` are the targets of ``arrays`` in the data set."""
+        loss, found = self._totals(params, arrays, y)
+        return {"loss": loss, **found.metrics()}
+
+    def over(self, params: Params, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+        """The same over examples that are too many to hold, ``(X, y)`` of the data set at a time.
+
+        The objective is a mean over examples, plus penalties that are the same for any of them: so it is the mean
+        over pieces, each weighted with its number of examples.
+        """
+        loss, found = 0.0, Totals(0)
+        for X, y in regrouped(parts, ROWS_AT_ONCE):
+            piece, more = self._totals(params, self.arrays(X, y), y)
+            found = found + more
+            loss += (piece - loss) * (more.count / found.count)
+        return {"loss": loss, **found.metrics()}
+
+    def _totals(self, params: Params, arrays: tuple[jax.Array, jax.Array], y: np.ndarray) -> tuple[float, Totals]:
         loss, prediction = self._both(params, *arrays)
         problem = self._problem
         decided = problem.decide(np.asarray(prediction, np.float64))
         truth = y if problem.data.task == "classification" else problem.decide(y)
-        return {"loss": float(loss), **metrics(problem.data.task, truth, decided)}
+        return float(loss), totals(problem.data.task, truth, decided)
 
     def predict(self, params: Params, X: np.ndarray) -> np.ndarray:
         """Predictions in the data's own terms from features as the user gave them."""
         data = self._problem.data
         scaled = jnp.asarray((X - data.feature_mean) / data.feature_scale, self._problem.compute_dtype)
         return self._problem.decide(np.asarray(self._predict(params, scaled), np.float64))
+
+
+def regrouped(parts: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same rows in the same order, so many at a time, and last those that are left."""
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    count = 0
+    for X, y in parts:
+        held.append((X, y))
+        count += len(y)
+        if count >= rows:
+            X, y = (np.concatenate(arrays) for arrays in zip(*held, strict=True))
+            whole = count - count % rows
+            yield from ((X[at : at + rows], y[at : at + rows]) for at in range(0, whole, rows))
+            held, count = [(X[whole:], y[whole:])], count - whole
+    if count:
+        X, y = (np.concatenate(arrays) for arrays in zip(*held, strict=True))
+        yield X, y
 
 
 def evaluate(problem: Problem, params: Params, evaluator: Evaluator) -> Evaluation:
@@ -93,6 +133,7 @@ def evaluate(problem: Problem, params: Params, evaluator: Evaluator) -> Evaluati
         X=features,
         y=y if data.task == "classification" else problem.decide(y),
         prediction=evaluator.predict(params, features),
+        examples=data.n_validation if split == "validation" else data.n_training,
         predict=lambda X: evaluator.predict(params, X),
         gradient_checks=gradient_checks(problem, params, evaluator),
     )

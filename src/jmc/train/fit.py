@@ -12,7 +12,9 @@ import optax
 
 from jmc.train import checkpoint, environment, resume, state, stopping
 from jmc.train.config import to_toml
+from jmc.train.dataset import Dataset
 from jmc.train.evaluation import Evaluator, evaluate
+from jmc.train.feed import feeding
 from jmc.train.loop import Batches, Look, Progress, StartDivergedError, train
 from jmc.train.model import Params, initial, objective
 from jmc.train.optimizer import build, schedule
@@ -69,7 +71,8 @@ def _skeleton(problem: Problem) -> tuple[dict[str, jax.ShapeDtypeStruct], optax.
     """The shapes of the parameters, the optimizer, and the draws."""
     dtype = jax.dtypes.canonicalize_dtype(problem.config.train.dtype)
     params = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in problem.shapes.items()}
-    batches = Batches(jax.random.key(problem.config.train.seed), problem.examples, problem.batch_size)
+    key, streamed = jax.random.key(problem.config.train.seed), problem.data.stream is not None
+    batches = Batches(key, problem.examples, problem.batch_size, in_order=streamed)
     return params, build(problem.config.optimizer), batches
 
 
@@ -142,6 +145,7 @@ def _fit(
         contextlib.closing(Saver(config.checkpoint)) as saver,
         progress(problem.steps, quiet=quiet) as advance,
         sinks(problem, record.directory, record.rows) as sink,
+        feeding(problem, evaluator.targets, training) as examples,
     ):
         outcome = train(
             objective(problem),
@@ -150,7 +154,7 @@ def _fit(
             config.train.gradient,
             batches,
             start,
-            lambda *_: training,
+            examples,
             steps=start.step if over else problem.steps,
             length=problem.chunk,
             looks=[period for period in (problem.row_steps, config.train.evaluate_every) if period],
@@ -181,9 +185,10 @@ def _fit(
         "data": data.name,
         "model": config.model.kind,
         "task": data.task,
+        "examples": {"training": data.n_training, "validation": data.n_validation},
+        "sampled": None if data.stream is None else {"training": len(data.y_train), "validation": len(data.y_valid)},
         "parameters": problem.parameters,
-        "train": evaluator(final, training, data.y_train),
-        "validation": assess(final),
+        **_final_metrics(evaluator, data, final),
         "params_sha256": sha256(params),
         "dtype": config.train.dtype,
         "compute_dtype": problem.compute_dtype,
@@ -212,3 +217,14 @@ def _fit(
         render(name=config.name, config_toml=to_toml(config), rows=record.rows, result=result, evaluation=evaluation)
     )
     return result
+
+
+def _final_metrics(evaluator: Evaluator, data: Dataset, params: Params) -> dict[str, dict[str, float] | None]:
+    """The metrics of each part, over all its examples also where they are streamed."""
+    if data.stream is None:
+        parts = {"train": (data.X_train, data.y_train), "validation": (data.X_valid, data.y_valid)}
+        return {
+            name: evaluator(params, evaluator.arrays(X, y), y) if len(y) else None for name, (X, y) in parts.items()
+        }
+    validation = evaluator.over(params, data.stream.in_order(held_out=True)) if data.n_validation else None
+    return {"train": evaluator.over(params, data.stream.in_order(held_out=False)), "validation": validation}

@@ -39,17 +39,21 @@ class Batches:
     """Which examples step i sees: a function of the key and i alone, with no iterator to keep.
 
     ``size`` examples drawn with replacement (each of the ``examples`` with equal probability, to within
-    examples/2³²), or all of them in order where ``size`` is None.
+    examples/2³²), or all of them in order where ``size`` is None. With ``in_order`` a chunk's arrays are its batches,
+    one after the other.
     """
 
     key: jax.Array
     examples: int
     size: int | None
+    in_order: bool = False
 
     def indices(self, steps: Int[Array, " L"]) -> Int[Array, "L B"] | None:
         size = self.size
         if size is None:
             return None
+        if self.in_order:
+            return (steps - steps[0])[:, None] * size + jnp.arange(size, dtype=jnp.int32)[None]
 
         def draw(step: jax.Array) -> jax.Array:
             bits = jax.random.bits(jax.random.fold_in(self.key, step), (size,), "uint32")  # whatever the dtype

@@ -11,10 +11,13 @@ from jmc.train.conflicts import indivisible
 from jmc.train.data import DataError, Dataset
 from jmc.train.metrics import METRICS
 from jmc.train.schema import Config, Watch
+from jmc.train.stream import WINDOW_BYTES
 
 Encoding = Literal["value", "labels", "zero_one", "signs", "one_hot"]
 
 MAX_STEPS = 10**9
+CHUNK_BYTES = 2**23
+"""What the features of the batches of a chunk take at most, where they are streamed and more than one."""
 _ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
 _LARGEST = {
     "float32": float(np.finfo(np.float32).max),
@@ -67,7 +70,7 @@ class Problem:
 
     @property
     def examples(self) -> int:
-        return len(self.data.y_train)
+        return self.data.n_training
 
     @property
     def batch_size(self) -> int | None:
@@ -103,7 +106,10 @@ class Problem:
     def chunk(self) -> int:
         """Steps between two returns to the host, at most: for a row of metrics, or to save."""
         periods = self.config.checkpoint.every_steps, self.config.train.evaluate_every
-        return min(self.row_steps, *(period or self.steps for period in periods))
+        longest = self.steps
+        if self.data.stream is not None:  # the chunk's batches are gathered on the host
+            longest = max(1, CHUNK_BYTES // (_ITEM_BYTES[self.compute_dtype] * (self.batch_size or 1) * self.widths[0]))
+        return min(self.row_steps, longest, *(period or self.steps for period in periods))
 
     @cached_property
     def columns(self) -> list[str]:
@@ -125,11 +131,14 @@ class Problem:
         """
         item, compute = _ITEM_BYTES[self.config.train.dtype], _ITEM_BYTES[self.compute_dtype]
         state = self.parameters * (1 + _SLOTS[self.config.optimizer.kind])
-        features = self.data.X_train.size + self.data.X_valid.size
+        features, held = self.data.X_train.size + self.data.X_valid.size, len(self.data.y_train)
+        if self.data.stream is not None:  # three windows, and four chunks
+            largest = max(int(self.data.stream.counts.sum(axis=1).max()) * self.widths[0], WINDOW_BYTES // compute)
+            features += 3 * largest + 4 * self.chunk * (self.batch_size or 0) * self.widths[0]
         part = -(-(self.batch_size or self.examples) // self.config.train.microbatches)
-        activations = 2 * max(part, self.examples) * sum(self.widths)
+        activations = 2 * max(part, held) * sum(self.widths)
         draws = 4 * self.chunk * (self.batch_size or 0)
-        values = 4 * state + self.parameters + self.examples * (self.outputs or 1) + self.chunk
+        values = 4 * state + self.parameters + held * (self.outputs or 1) + self.chunk
         return item * values + compute * (features + activations) + draws
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -159,7 +168,8 @@ class Problem:
             "data": self.data.name,
             "task": self.data.task,
             "training_examples": self.examples,
-            "validation_examples": len(self.data.y_valid),
+            "validation_examples": self.data.n_validation,
+            "streamed": self.data.stream is not None,
             "features": self.data.n_features,
             "classes": self.data.n_classes,
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
@@ -198,6 +208,8 @@ def bind(config: Config, data: Dataset) -> Problem:
         raise DataError(f"{what} must have two classes to tell apart, but got {classes}, of `{data.target_name}`")
     hidden = config.model.widths if kind == "network" else []
     problem = Problem(config, data, encoding, outputs, (data.n_features, *hidden, outputs or 1))
+    if data.stream is not None and problem.batch_size is None:
+        raise DataError('`train.batch_size` must be a number of examples for data that are streamed, but got "full"')
     _check_steps(problem)
     _check_parts(problem)
     _check_watch(problem)
@@ -239,10 +251,8 @@ def _check_range(problem: Problem) -> None:
     """Raises DataError for a column with a number that is finite in the data but not in ``train.dtype``."""
     data, dtypes = problem.data, dict.fromkeys(problem.data.feature_names, problem.compute_dtype)
     dtypes[data.target_name] = problem.config.train.dtype
-    columns = dict(zip(data.feature_names, np.concatenate([data.X_train, data.X_valid]).T, strict=True))
-    columns[data.target_name] = np.concatenate([data.y_train, data.y_valid])
-    for name, column in columns.items():
-        largest, dtype = float(np.max(np.abs(column))), dtypes[name]
+    for name, largest in data.extremes().items():
+        dtype = dtypes[name]
         if largest > _LARGEST[dtype]:
             raise DataError(
                 f"`{name}` must hold numbers of at most {_LARGEST[dtype]:.3g} to be read as {dtype}, "

@@ -66,6 +66,7 @@ def render(
         confusion=confusion(evaluation.y, evaluation.prediction, evaluation.class_names)
         if evaluation.task == "classification"
         else None,
+        sample=_sample(evaluation),
         checks=evaluation.gradient_checks,
         agreement=_agreement(evaluation.gradient_checks, result["compute_dtype"]),
         config=_highlighted(config_toml),
@@ -90,12 +91,22 @@ def from_template(template: str, **values: Any) -> str:
 def _headline(result: Mapping[str, Any], evaluation: "Evaluation") -> str:
     if result["status"] == "diverged":
         return f"diverged at step {number(result['diverged_at_step'])}"
-    many = len(evaluation.y)
+    many = evaluation.examples
     examples = f"{number(many)} {evaluation.split} example{'s' * (many != 1)}"
     metrics = _metrics(result, evaluation)
     if evaluation.task == "classification":
         return f"{percent(metrics.get('accuracy'))} accuracy on {examples}"
     return f"R² {number(metrics.get('r2'), 3)} on {examples}"
+
+
+def _sample(evaluation: "Evaluation") -> str:
+    """What to say where predictions were made for a sample only."""
+    if len(evaluation.y) == evaluation.examples:
+        return ""
+    return (
+        f"The metrics above are of all {number(evaluation.examples)} {evaluation.split} examples; the curves, and what "
+        f"follows here, of a random sample of {number(len(evaluation.y))} of them."
+    )
 
 
 def _metrics(result: Mapping[str, Any], evaluation: "Evaluation") -> Mapping[str, Any]:
@@ -144,7 +155,7 @@ def _predictions(evaluation: "Evaluation") -> list[Plate]:
     X, y, prediction = evaluation.X, evaluation.y, evaluation.prediction
     several, drawings = f"{evaluation.split} examples", []
     drawn = figures.MOST_SCATTER_POINTS
-    thinned = f" {number(drawn)} of {number(len(y))} are drawn, evenly spread." if len(y) > drawn else ""
+    thinned = f" {number(drawn)} of {number(evaluation.examples)} are drawn, evenly spread." if len(y) > drawn else ""
     if evaluation.task == "regression":
         caption = "Each point is an example; on the line the prediction is exact."
         errors = np.abs(y - prediction)

@@ -93,6 +93,8 @@ def fingerprint(data: Dataset) -> str:
     digest = hashlib.sha256()
     names = (data.task, data.feature_names, data.target_name, data.class_names)
     digest.update(repr((names, data.target_mean, data.target_scale)).encode())
+    if data.stream is not None:
+        digest.update(data.stream.digest.encode())
     parts = (data.X_train, data.y_train, data.X_valid, data.y_valid, data.feature_mean, data.feature_scale)
     for array in parts:
         digest.update(f"{array.dtype.str} {array.shape}\n".encode())

@@ -53,11 +53,13 @@ class DataConfig(Table):
     name: DataSet | None = None
     path: Annotated[Text | None, _MAY_CHANGE] = None  # for the same examples elsewhere
     target: Text | None = None  # None: "y" of an .npz
+    target_path: Text | None = None  # of a .npy: another with the targets
     features: Annotated[list[Text], Field(min_length=1)] | None = None  # None: all columns; "X" of an .npz
     task: Literal["regression", "classification"] | None = None  # None: the data decide
     validation_fraction: Fraction = 0.2
     standardize: bool = True
     standardize_target: bool = False
+    stream: bool | None = None  # read while training, not loaded; None: .npy and .parquet are
     seed: Seed = 0
 
 
