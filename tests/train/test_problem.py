@@ -273,6 +273,7 @@ def test_summary_says_it_all():
         "task": "classification",
         "training_examples": 12,
         "validation_examples": 4,
+        "streamed": False,
         "features": 3,
         "classes": 3,
         "shapes": {"W": [3, 3], "b": [3]},

@@ -23,7 +23,8 @@ def describe(problem: Problem) -> str:
     shapes = " · ".join(f"{name} {tuple(shape)}" for name, shape in summary["shapes"].items())
     examples = f"{summary['training_examples']:,} training, {summary['validation_examples']:,} validation"
     lines = {
-        "data": f"{summary['data']}: {examples} examples of {summary['features']} features, {summary['task']}",
+        "data": f"{summary['data']}: {examples} examples of {summary['features']} features, {summary['task']}"
+        + ", streamed" * summary["streamed"],
         "model": f"{problem.config.model.kind}: {shapes}",
         "parameters": f"{summary['parameters']:,}",
         "steps": f"{summary['steps']:,}, batch {summary['batch_size']:,}, seen every {summary['chunk_steps']:,}",
