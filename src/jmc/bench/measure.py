@@ -2,6 +2,7 @@
 
 import importlib.util
 import time
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -49,7 +50,8 @@ def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, p
         if contender.package not in (*ALWAYS, *peers):
             continue
         try:
-            ready[name], records[name] = start(contender, case, wanted, dtype)
+            with warnings.catch_warnings(action="ignore"):  # of a peer's, to its users
+                ready[name], records[name] = start(contender, case, wanted, dtype)
         except RejectedError as why:
             records[name] = {"status": why.status, "note": str(why)}
         records[name]["package"] = contender.package

@@ -19,15 +19,19 @@ def dense(
     *,
     hessian: bool = False,
     flops: float = 0.0,
+    plain: Program | None = None,
     others: Mapping[str, Contender] | None = None,
 ) -> Case:
-    """The dense array of the derivative of ``f`` with respect to its first argument; ``hand`` computes it, too."""
-    maps = _maps(f, hessian)
+    """The dense array of the derivative of ``f`` with respect to its first argument; ``hand`` computes it, too.
+
+    ``plain`` is ``f`` without functions of jmc's, for all others.
+    """
+    maps, plain = _maps(f, hessian), plain or f
     contenders = {
         "jmc": Contender(lambda *args: jmc.dense(maps(*args)), "jmc"),
         "by hand": Contender(hand, "hand"),
-        **jax_modes(f, hessian=hessian),
-        **_asdex(f, hessian, "dense"),
+        **jax_modes(plain, hessian=hessian),
+        **_asdex(plain, hessian, "dense"),
         **(others or {}),
     }
     return Case(args, contenders, hand, flops)
@@ -41,6 +45,7 @@ def structured(
     *,
     hessian: bool = False,
     flops: float = 0.0,
+    plain: Program | None = None,
     modes: bool = True,
 ) -> Case:
     """What of the derivative has to be computed: jmc's map, and what ``hand`` computes with the same content.
@@ -49,7 +54,7 @@ def structured(
     another form, if they take part; asdex one that holds what is not zero. Arguments of ``f`` that are parts of a map
     are not computed, and so not returned.
     """
-    maps = _maps(f, hessian)
+    maps, plain = _maps(f, hessian), plain or f
 
     def computed(*args: Any) -> Any:
         given = {id(leaf) for leaf in jax.tree.leaves(args)}
@@ -58,8 +63,8 @@ def structured(
     contenders = {
         "jmc": Contender(computed, "jmc", read=lambda _, *args: jmc.dense(jax.jit(maps)(*args))),
         "by hand": Contender(hand, "hand", read=expand),
-        **(jax_modes(f, hessian=hessian) if modes else {}),
-        **(_asdex(f, hessian, "bcoo") if modes else {}),
+        **(jax_modes(plain, hessian=hessian) if modes else {}),
+        **(_asdex(plain, hessian, "bcoo") if modes else {}),
     }
     return Case(args, contenders, lambda *args: expand(hand(*args), *args), flops)
 

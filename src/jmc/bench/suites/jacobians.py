@@ -89,8 +89,9 @@ def softmax(n: int, draw: Draw, *, whole: bool) -> Case:
     args = (draw(n),)
     if whole:
         others = torch_modes(lambda x: x.softmax(0))
-        return dense(jmc.softmax, args, lambda x: expand(jax.nn.softmax(x), x), flops=n * n, others=others)
-    return structured(jmc.softmax, args, jax.nn.softmax, expand, flops=5 * n)
+        wanted = {"flops": n * n, "plain": jax.nn.softmax, "others": others}
+        return dense(jmc.softmax, args, lambda x: expand(jax.nn.softmax(x), x), **wanted)
+    return structured(jmc.softmax, args, jax.nn.softmax, expand, flops=5 * n, plain=jax.nn.softmax)
 
 
 def layer_norm(n: int, draw: Draw) -> Case:
@@ -102,10 +103,12 @@ def layer_norm(n: int, draw: Draw) -> Case:
         normal = centred / sigma
         return put(-(1 + jnp.outer(normal, normal)) / n, jnp.ones_like(x)) * (gamma / sigma)[:, None]
 
-    def f(x: Any, gamma: Any, beta: Any) -> Any:
-        return jmc.layer_norm(x[None], gamma, beta)[0]
+    def plain(x: Any, gamma: Any, beta: Any) -> Any:
+        centred = x - x.mean()
+        return centred / jnp.sqrt((centred**2).mean() + 1e-5) * gamma + beta
 
-    return dense(f, (draw(n), draw(n, seed=1), draw(n, seed=2)), by_hand, flops=4 * n * n)
+    args = (draw(n), draw(n, seed=1), draw(n, seed=2))
+    return dense(jmc.layer_norm, args, by_hand, flops=4 * n * n, plain=plain)
 
 
 def attention(n: int, draw: Draw) -> Case:
