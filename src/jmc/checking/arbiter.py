@@ -24,19 +24,22 @@ class Arbiter:
         self.observer, self.k = observer, k
         self.leaf = observer.problem.leaves[observer.problem.moving[k]]
         self.kinks: list[str] = []
-        self.kinked: list[tuple[Observation, np.ndarray]] = []
+        self.kinked: dict[int, np.ndarray] = {}  # by the identity of an observation, the entries at a kink
         self.notes: list[str] = []
 
-    def settle(self, seen: Sequence[Observation]) -> list[Finding]:
-        """Goes through the observations; a finding if the claim differs at kinks."""
+    def settle(self, seen: Sequence[Observation]) -> None:
+        """Goes through the observations."""
         for o in seen:
             c, t = o.claimed[self.k], o.truth.cotangents[self.k]
             if c is not None and c.shape == t.shape and np.any(o.off[self.k]) and not np.iscomplexobj(t):
                 self._at(o, c, t)
+
+    def findings(self, turned: str) -> list[Finding]:
+        """A finding if the claim differs at kinks; ``turned`` says what is wrong there all the same."""
         if not self.kinks:
             return []
         what, argnum, name = f"∂/∂{self.leaf.name}", self.leaf.argnum, self.leaf.name
-        if turned := self._moved_together():
+        if turned:
             return [Finding("region", argnum, f"{what} is off where entries are 0 or equal: {turned}", 0.0, name)]
         return [Finding("kink_convention", argnum, f"{what} takes another value at a kink: {self.kinks[0]}", 0.0, name)]
 
@@ -46,25 +49,18 @@ class Arbiter:
         count = int(np.sum(off))
         indices = [np.unravel_index(i, t.shape) for i in np.argsort(error, axis=None)[::-1][: min(EXAMINED, count)]]
         marked = np.zeros(t.shape)
-        for at in range(0, len(indices), 3):
-            some = indices[at : at + 3]
-            padded = [*some, *[some[-1]] * (3 - len(some))]  # three at a time, as the program is compiled
-            directions = [self.observer.reference.basis(o.leaves, self.k, index) for index in padded]
-            slopes = [
-                self.observer.reference.slopes(o.leaves, o.us, directions, s) for s in ("central", "left", "right")
-            ]
-            for j, index in enumerate(some):
-                settled, kink = self._decided(
-                    o, index, float(c[index]), float(t[index]), [(v[j], e[j]) for v, e in slopes]
-                )
-                off[index] &= not settled
-                o.rough[self.k][index] &= not settled
-                marked[index] = kink
+        directions = [self.observer.reference.basis(o.leaves, self.k, index) for index in indices]
+        slopes = [self.observer.reference.slopes(o.leaves, o.us, directions, s) for s in ("central", "left", "right")]
+        for j, index in enumerate(indices):
+            settled, kink = self._decided(o, index, float(c[index]), float(t[index]), [(v[j], e[j]) for v, e in slopes])
+            off[index] &= not settled
+            o.rough[self.k][index] &= not settled
+            marked[index] = kink
         if len(indices) < count and not any(off[index] for index in indices):
             o.rough[self.k][off] = False
             off[:] = False  # those with the largest errors are all settled, and stand for the others
         if np.any(marked):
-            self.kinked.append((o, marked))
+            self.kinked[id(o)] = marked
 
     def _decided(self, o: Observation, index: Any, said: float, auto: float, slopes: Any) -> tuple[bool, bool]:
         """Whether the entry is settled in favour of the claim, and whether as a kink."""
@@ -93,19 +89,45 @@ class Arbiter:
     def _blame(self, text: str) -> None:
         self.notes.append(f"automatic differentiation is wrong at {text}")
 
-    def _moved_together(self) -> str:
-        """What is wrong if entries move together across a kink, where the claim must lie between slopes as well."""
-        for o, v in self.kinked:
-            direction = [np.zeros(np.shape(o.leaves[n])) for n in self.observer.problem.moving]
-            direction[self.k] = v
-            sides = [self.observer.reference.slopes(o.leaves, o.us, [direction] * 3, s) for s in ("left", "right")]
-            low, high = sorted(float(slope[0]) for slope, _ in sides)
-            doubt = sum(float(error[0]) for _, error in sides) + 1e-6 * max(abs(low), abs(high))
-            c = o.claimed[self.k]
-            said = 0.0 if c is None else float(np.sum(c * v))
-            if not low - doubt <= said <= high + doubt:
-                return f"moved together they change the value by {low:.6g} to {high:.6g}, but the rule says {said:.6g}"
-        return ""
+
+_MOVED = 1e-3
+
+
+def moved_together(observer: Observer, arbiters: Sequence[Arbiter], seen: Sequence[Observation]) -> dict[int, str]:
+    """By the arguments it is about, what is wrong if entries move together along a kink.
+
+    Entries that are equal and stay so leave no choice: there the claim must lie between the slopes as well.
+    """
+    found: dict[int, str] = {}
+    for o in seen:
+        marks = {arbiter.k: arbiter.kinked[id(o)] for arbiter in arbiters if id(o) in arbiter.kinked}
+        direction = _staying(observer, o, marks) if marks else None
+        if direction is None:
+            continue
+        sides = [observer.reference.slopes(o.leaves, o.us, [direction], s) for s in ("left", "right")]
+        low, high = sorted(float(slope[0]) for slope, _ in sides)
+        doubt = sum(float(error[0]) for _, error in sides) + 1e-6 * max(abs(low), abs(high))
+        said = sum(float(np.sum(c * v)) for c, v in zip(o.claimed, direction, strict=True) if c is not None)
+        if not low - doubt <= said <= high + doubt:
+            text = f"moved together they change the value by {low:.6g} to {high:.6g}, but the rule says {said:.6g}"
+            found.update((k, text) for k in marks if np.any(direction[k]))
+    return found
+
+
+def _staying(observer: Observer, o: Observation, marks: dict[int, np.ndarray]) -> list[np.ndarray] | None:
+    """The entries that are at a kink still if all of these move together."""
+    moving = observer.problem.moving
+    moved = list(o.leaves)
+    for k, mark in marks.items():
+        moved[moving[k]] = o.leaves[moving[k]] + _MOVED * mark
+    direction = [np.zeros(np.shape(o.leaves[n])) for n in moving]
+    for k, mark in marks.items():
+        for index in zip(*np.nonzero(mark), strict=True):
+            one = observer.reference.basis(moved, k, index)
+            (left, a), (right, b) = (observer.reference.slopes(moved, o.us, [one], s, 1e-4) for s in ("left", "right"))
+            size = float(abs(left[0]) + abs(right[0]))
+            direction[k][index] = abs(left[0] - right[0]) > 1e-4 * size + 4 * float(a[0] + b[0])
+    return direction if any(map(np.any, direction)) else None
 
 
 def shown(index: Any) -> str:

@@ -134,9 +134,9 @@ def explained_ratio(case: Case, ratios: Sequence[complex], but: str, also: str) 
         return
     what = f"∂/∂{case.name}"
     constant = np.allclose(ratios, ratios[0], rtol=LEFT)
-    sizes = _sizes_that_explain(seen, ratios)
+    sizes = sizes_that_explain(seen, ratios)
     if (
-        (root := _sizes_that_explain(seen, [r * abs(r) for r in ratios]))
+        (root := sizes_that_explain(seen, [r * abs(r) for r in ratios]))
         and not sizes
         and not np.isclose(abs(ratios[0]), 1)
     ):
@@ -178,7 +178,7 @@ def _as_fraction(ratio: complex) -> str:
     return f"{r:.6g}"
 
 
-def _sizes_that_explain(seen: Sequence[Observation], ratios: Sequence[complex]) -> tuple[str, float] | None:
+def sizes_that_explain(seen: Sequence[Observation], ratios: Sequence[complex]) -> tuple[str, float] | None:
     """Axis lengths whose product, or its inverse, follows the ratios when sizes change, and the number beside it."""
     axes = {(k, d): [o.leaves[k].shape[d] for o in seen] for k, x in enumerate(seen[0].leaves) for d in range(x.ndim)}
     axes = {axis: sizes for axis, sizes in axes.items() if max(sizes) > 1 and min(sizes) > 0}

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmc.checking.oracles import double_precision
+from jmc.checking.oracles import QUICK, double_precision
 from jmc.checking.points import TRIES, Point, edges, other_shapes, redrawn
 from jmc.checking.problem import BadClaim, Problem
+from jmc.checking.program import Program
 from jmc.checking.truth import Reference, Truth, wide
 
 CLEAN = ("given", "generic", "sizes")
@@ -62,6 +63,7 @@ class Observer:
         self.complaints: list[str] = []  # what the rule raised or did not return
         self.skipped: list[str] = []
         self._compiled: dict[Any, Any] = {}
+        self._traced: dict[Any, Program | None] = {}
 
     def observations(self) -> Iterator[Observation]:
         """At the given point twice, at a generic one, at another size, and at the edges."""
@@ -140,8 +142,10 @@ class Observer:
         return None
 
     def _run(self, leaves: Any, us: Any, wide_: bool, rule: Any) -> list[np.ndarray | None]:
+        if wide_ and (program := self.claim_program(leaves, us, rule)) is not None:
+            return _numpy(program(list(leaves), list(us)))
         arrays = [jnp.asarray(x) for x in leaves], [jnp.asarray(u) for u in us]
-        compiled = self._compiled.setdefault((rule, wide_), jax.jit(rule))
+        compiled = self._compiled.setdefault((rule, wide_), jax.jit(rule, compiler_options=QUICK))
         with np.errstate(all="ignore"):
             if compiled is not None:
                 try:
@@ -151,6 +155,19 @@ class Observer:
                 except Exception:  # NumPy inside, or branches on values: it runs as it is
                     self._compiled[rule, wide_] = None
             return _numpy(rule(*arrays))
+
+    def claim_program(self, leaves: Any, us: Any, rule: Any = None) -> Program | None:
+        """The rule's program in float64; None where it cannot be traced: NumPy inside, or branches on values."""
+        rule = rule or self.problem.claim
+        key = (rule, *((x.shape, x.dtype) for x in (*leaves, *us)))
+        if key not in self._traced:
+            try:
+                self._traced[key] = Program(rule, list(leaves), list(us))
+            except BadClaim:
+                raise
+            except Exception:
+                self._traced[key] = None
+        return self._traced[key]
 
     def ask(self, o: Observation, us: Sequence[Any]) -> list[np.ndarray | None] | None:
         """The rule at an observation's point, for other cotangents (a jvp itself, for tangents)."""

@@ -160,24 +160,34 @@ def ridders(
     if not np.all(np.isfinite(step) & (np.asarray(step) > 0)):
         raise ValueError(f"`step` must be positive and finite, but got {step}")
     name = "Ridders differences" if side == "central" else f"Ridders differences, {side}"
-    ahead, behind, spacing = _SIDES[side]
     with double_precision(), np.errstate(all="ignore"):  # overflow and nan mean: outside the domain
         args, argnum, shape = _prepare(f, args, argnum)
-        x = args[argnum]
         if 0 in shape:
             return Estimate(name, np.zeros(shape), np.zeros(shape))
-        first = np.broadcast_to(np.asarray(step, np.float64), x.shape) * np.maximum(np.abs(x), 1)
-        steps = first.reshape(-1, 1) * _STEP_RATIO ** -np.arange(_STEPS)
-        upper, lower = x.reshape(-1, 1) + ahead * steps, x.reshape(-1, 1) - behind * steps
-        values = _evaluate(f, args, argnum, np.concatenate([upper, lower], axis=1)).astype(np.float64)
-        above, below = np.split(np.moveaxis(values, 0, -1), 2)
-        width = (upper - lower).T[:, None, :]
-        slopes = (above - below) / width
-        # What a slope is off by if `f` is off by an ulp, at an argument that is off by an ulp too.
-        size = np.abs(above) + np.abs(below) + np.abs(x.ravel() * slopes)
-        rounding = 2 * np.finfo(np.float64).eps * size / width
-        jacobian, error = _extrapolate(slopes, rounding, _STEP_RATIO**spacing)
+        jacobian, error = differences(lambda points: _evaluate(f, args, argnum, points), args[argnum], side, step)
     return Estimate(name, jacobian.reshape(shape), error.reshape(shape))
+
+
+def differences(
+    evaluate: Callable[[np.ndarray], np.ndarray], x: np.ndarray, side: Side = "central", step: ArrayLike = 0.25
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of any evaluation, and the errors: tables of (outputs, entries of x).
+
+    ``evaluate`` takes, for each entry, the values that replace it, (entries, steps), and gives (entries, steps,
+    outputs).
+    """
+    ahead, behind, spacing = _SIDES[side]
+    first = np.broadcast_to(np.asarray(step, np.float64), x.shape) * np.maximum(np.abs(x), 1)
+    steps = first.reshape(-1, 1) * _STEP_RATIO ** -np.arange(_STEPS)
+    upper, lower = x.reshape(-1, 1) + ahead * steps, x.reshape(-1, 1) - behind * steps
+    values = evaluate(np.concatenate([upper, lower], axis=1)).astype(np.float64)
+    above, below = np.split(np.moveaxis(values, 0, -1), 2)
+    width = (upper - lower).T[:, None, :]
+    slopes = (above - below) / width
+    # What a slope is off by if `f` is off by an ulp, at an argument that is off by an ulp too.
+    size = np.abs(above) + np.abs(below) + np.abs(x.ravel() * slopes)
+    rounding = 2 * np.finfo(np.float64).eps * size / width
+    return _extrapolate(slopes, rounding, _STEP_RATIO**spacing)
 
 
 def all_oracles(

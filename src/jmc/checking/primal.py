@@ -27,12 +27,10 @@ _OWN = (p.custom_jvp_call_p, p.custom_vjp_call_p)
 
 
 def _finds(jaxpr: Any) -> bool:
-    return any(
-        eqn.primitive in _OWN or ((inner := _nested(eqn)) is not None and _finds(inner[0])) for eqn in jaxpr.eqns
-    )
+    return any(eqn.primitive in _OWN or ((inner := nested(eqn)) is not None and _finds(inner[0])) for eqn in jaxpr.eqns)
 
 
-def _nested(eqn: Any) -> Any:
+def nested(eqn: Any) -> Any:
     """The program that an equation calls once, and its constants."""
     if eqn.primitive not in (*_OWN, p.jit_p, p.closed_call_p, p.remat_p):
         return None
@@ -48,7 +46,7 @@ def _evaluated(jaxpr: Any, consts: Any, args: Any) -> list[Any]:
 
     for eqn in jaxpr.eqns:
         operands = [read(atom) for atom in eqn.invars]
-        if (inner := _nested(eqn)) is not None:
+        if (inner := nested(eqn)) is not None:
             outs = _evaluated(inner[0], inner[1], operands)
         else:
             found = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))

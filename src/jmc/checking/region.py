@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from jmc.checking.altered import used_more_than_once
 from jmc.checking.hypotheses import Case, Finding
 from jmc.checking.observe import Observer
-from jmc.checking.walks import Walk
+from jmc.checking.repair import Workshop
+
+_MOST_ENTRIES = 4096  # of a Jacobian that is looked at entry by entry
 
 
-def region(
-    case: Case, observer: Observer, walks: Sequence[Walk], nodes: Sequence[tuple[str, str]]
-) -> Iterator[Finding]:
+def region(case: Case, observer: Observer, work: Workshop) -> Iterator[Finding]:
     """Where alone the claim is off, if that can be said of a value on the way, or of a difference of two arguments."""
     off = [np.broadcast_to(o.off[case.index], t.shape) for o, (_, t) in zip(case.seen, case.pairs, strict=True)]
     if not any(np.any(m) for m in off) or all(np.all(m) for m in off if m.size) or not _apart(case, off):
@@ -22,16 +21,22 @@ def region(
     for k, x in enumerate(case.seen[0].leaves):
         if x.dtype.kind == "f":
             candidates.append((f"`{case.names[k]}`", "", "", [o.leaves[k] for o in case.seen]))
-    for n, (operation, line) in enumerate(nodes):
-        if operation != "argument":
-            candidates.append((f"the value of `{operation}`", line, operation, [walk.values[n] for walk in walks]))
-    same = [c for c in candidates if all(v.shape == m.shape for v, m in zip(c[3], off, strict=True))]
+    if len(work.truth) == len(case.seen):
+        s = work.truth[0]
+        for e in s.program.equations:
+            if e.outs[0] not in s.cotangent_values:
+                values = [other.values[e.outs[0]] for other in work.truth]
+                candidates.append((s.called(e.outs[0]), e.line, e.name, values))
+    same = [
+        c for c in candidates if all(v.shape == m.shape and v.dtype.kind == "f" for v, m in zip(c[3], off, strict=True))
+    ]
     for a in range(min(len(same), 4)):
         for b in range(a + 1, min(len(same), 4)):
             name = f"{same[a][0]} − {same[b][0]}"
             candidates.append((name, "", "", [x - y for x, y in zip(same[a][3], same[b][3], strict=True)]))
     found = []
-    m = np.concatenate([np.ravel(mask) for mask in off])
+    told = [_told(c, t) for c, t in case.pairs]
+    m = [mask[some] for mask, some in zip(off, told, strict=True)]
     for name, line, operation, values in candidates:
         if any(v.dtype.kind != "f" for v in values):
             continue
@@ -39,9 +44,9 @@ def region(
             spread = [np.broadcast_to(v, mask.shape) for v, mask in zip(values, off, strict=True)]
         except ValueError:
             continue
-        v = np.concatenate([np.ravel(w) for w in spread])
+        v = [w[some] for w, some in zip(spread, told, strict=True)]
         place = f" ({line})" if line else ""
-        for text, w in ((name, v), (f"|{name}|", np.abs(v))):
+        for text, w in ((name, v), (f"|{name}|", [np.abs(w) for w in v])):
             if where := _side(w, m):
                 sentence = f"∂/∂{case.name} is off only where {text}{place} {where}"
                 found.append(case.finding("region", sentence, 0.0, line, operation))
@@ -49,10 +54,16 @@ def region(
     yield from sorted(found, key=lambda finding: "|" in finding.message)[:1]
     if found:
         return
-    often = used_more_than_once(case, observer)
+    often = _used_more_than_once(case, observer)
     if often is not None and all(not np.any(mask & ~many) for mask, many in zip(off, often, strict=True)):
         sentence = f"∂/∂{case.name} is off only where an entry is used more than once: its uses are not summed"
         yield case.finding("missing_sum", sentence, 0.0)
+
+
+def _told(c: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Which entries say something: not those that are nothing but almost."""
+    size = np.maximum(np.abs(c), np.abs(t))
+    return (size == 0) | (size > 1e-6 * np.max(size, initial=0))
 
 
 def _apart(case: Case, off: Sequence[np.ndarray]) -> bool:
@@ -65,9 +76,10 @@ def _apart(case: Case, off: Sequence[np.ndarray]) -> bool:
     return bool(len(bad) and len(good) and np.min(bad) > 1e-3 and np.max(good) < 1e-9)
 
 
-def _side(v: np.ndarray, off: np.ndarray) -> str:
-    """In words, where the marked values lie; empty if that is no half-line and no point."""
-    bad, good = v[off], v[~off]
+def _side(values: Sequence[np.ndarray], off: Sequence[np.ndarray]) -> str:
+    """In words, where the marked values lie; empty if that is no half-line and no point, anywhere."""
+    v, m = np.concatenate(values), np.concatenate(off)
+    bad, good = v[m], v[~m]
     if len(bad) < 2 or len(good) < 2:
         return ""
     if np.all(bad == 0) and not np.any(good == 0):
@@ -78,4 +90,25 @@ def _side(v: np.ndarray, off: np.ndarray) -> str:
     if bad.min() > good.max():
         low, high = good.max(), bad.min()
         return "is positive" if low <= 0 <= high else f"is above a threshold between {low:.3g} and {high:.3g}"
+    mixed = [(w[n], w[~n]) for w, n in zip(values, off, strict=True) if np.any(n) and not np.all(n)]
+    if len(mixed) > 1 and all(bad.min() > good.max() for bad, good in mixed):
+        return "is above a threshold that depends on the arguments"
+    if len(mixed) > 1 and all(bad.max() < good.min() for bad, good in mixed):
+        return "is below a threshold that depends on the arguments"
     return ""
+
+
+def _used_more_than_once(case: Case, observer: Observer) -> list[np.ndarray] | None:
+    """Of each observation, which entries of the leaf several outputs depend on, if that differs among entries."""
+    found = []
+    for o in case.seen:
+        x = o.leaves[case.leaf]
+        if len(o.us) != 1 or x.size * o.us[0].size > _MOST_ENTRIES:
+            return None
+        rows = [
+            observer.reference.pulled(o.leaves, [e])[case.index]
+            for e in np.eye(o.us[0].size).reshape(-1, *o.us[0].shape)
+        ]
+        found.append(np.sum([row != 0 for row in rows], axis=0) > 1)
+    mixed = any(np.any(many) and not np.all(many) for many in found)
+    return found if mixed else None

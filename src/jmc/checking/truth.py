@@ -15,12 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmc.checking import exact
-from jmc.checking.oracles import QUICK, complex_step, double_precision, ridders
+from jmc.checking.oracles import differences, double_precision
 from jmc.checking.primal import stripped
 from jmc.checking.problem import Problem, replaced
+from jmc.checking.program import Program
 
 DIRECTIONS = 3
 AGREES = 1e-6
+_IMAGINARY = 1j * 2.0**-100
+_MOST_AT_ONCE = 2**18  # entries of the places along a direction that are evaluated at once
 
 
 @dataclass
@@ -44,29 +47,33 @@ class Truth:
 
 
 class Reference:
-    """The oracles of one problem, each compiled once for each set of shapes."""
+    """The oracles of one problem, each traced once for each set of shapes."""
 
     def __init__(self, problem: Problem, seed: int):
         self.problem, self.seed = problem, seed
         self.moving = problem.moving
-        self.value = jax.jit(problem.f, compiler_options=QUICK)
-        self._pull = jax.jit(functools.partial(_pulled, problem.f, self.moving), compiler_options=QUICK)
-        self._push = jax.jit(functools.partial(_pushed, problem.f, self.moving), compiler_options=QUICK)
-        plain = stripped(problem.f)
-        self._plain_pull = jax.jit(functools.partial(_pulled, plain, self.moving), compiler_options=QUICK)
-        self._along = functools.partial(_along, problem)
+        self._plain = stripped(problem.f)
+        self._forward = problem.f
+        self._programs: dict[Any, Program] = {}
+
+    def program(self, name: str, f: Callable[..., Any], *args: Any) -> Program:
+        """``f`` at arguments of these shapes and types; ``name`` says which f it is."""
+        key = (name, *((np.shape(x), np.asarray(x).dtype) for x in jax.tree.leaves(args)))
+        if key not in self._programs:
+            self._programs[key] = Program(f, *args)
+        return self._programs[key]
 
     def values(self, leaves: Sequence[Any]) -> list[np.ndarray]:
         """f there, in float64."""
-        with double_precision():
-            return [np.asarray(out) for out in self.value(wide(leaves))]
+        leaves = wide(leaves)
+        return self.program("value", self.problem.f, leaves)(leaves)
 
     def at(self, leaves: Sequence[Any], us: Sequence[Any]) -> Truth:
         """The true cotangents of the moving leaves for the cotangents ``us`` of the value."""
-        with double_precision(), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             leaves, us = wide(leaves), wide(us)
-            outs = [np.asarray(out) for out in self.value(leaves)]
-            pulled = _arrays(self._pull(leaves, us))
+            outs = self.values(leaves)
+            pulled = self.pulled(leaves, us)
             truth = Truth(pulled, self._spread(leaves, us, pulled), self._scales(leaves, us, outs), ["reverse AD"])
             if not all(np.all(np.isfinite(out)) for out in outs):
                 truth.doubt = "the function is not finite there"
@@ -76,20 +83,51 @@ class Reference:
                 self._confirm(truth, leaves, us)
             return truth
 
-    def pulled(self, leaves: Sequence[Any], us: Sequence[Any]) -> list[np.ndarray]:
-        """The cotangents by reverse AD alone."""
-        with double_precision(), np.errstate(all="ignore"):
-            return _arrays(self._pull(wide(leaves), wide(us)))
+    def pull_program(self, leaves: Sequence[Any], us: Sequence[Any]) -> Program:
+        """The program of reverse AD, of (leaves, us)."""
+        return self.program("pull", functools.partial(_pulled, self.problem.f, self.moving), leaves, us)
+
+    def pulled(self, leaves: Sequence[Any], us: Sequence[Any], plain: bool = False) -> list[np.ndarray]:
+        """The cotangents by reverse AD alone; ``plain``: of the primal without the rules that it carries."""
+        leaves, us = wide(leaves), wide(us)
+        name, f = ("pull plain", self._plain) if plain else ("pull", self.problem.f)
+        return list(self.program(name, functools.partial(_pulled, f, self.moving), leaves, us)(leaves, us))
 
     def slopes(
-        self, leaves: Sequence[Any], us: Sequence[Any], directions: Sequence[Sequence[Any]], side: Any = "central"
+        self,
+        leaves: Sequence[Any],
+        us: Sequence[Any],
+        directions: Sequence[Sequence[Any]],
+        side: Any = "central",
+        step: float = 0.25,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The slopes of Σ u f along directions (per moving leaf an array each), and their errors, by differences."""
-        with double_precision(), np.errstate(all="ignore"):
-            stacked = [np.stack([v[k] for v in directions]) for k in range(len(self.moving))]
-            found = ridders(self._along, [np.zeros(len(directions)), *_operands(leaves, us, stacked)], side=side)
-        assert found.error is not None
-        return found.jacobian, found.error
+        leaves, us = wide(leaves), wide(us)
+
+        def evaluated(steps: np.ndarray) -> np.ndarray:
+            """Each row of steps along one direction."""
+            rows = [self._along(leaves, us, v, row) for v, row in zip(directions, steps, strict=True)]
+            return np.stack(rows)[..., None]
+
+        with np.errstate(all="ignore"):
+            slopes, errors = differences(evaluated, np.zeros(len(directions)), side, step)
+        return slopes[0], errors[0]
+
+    def _along(self, leaves: Any, us: Any, v: Any, steps: np.ndarray) -> np.ndarray:
+        """Σ u f where the moving leaves have gone these steps along v."""
+        moved = [np.asarray(leaves[k]) + np.multiply.outer(steps, a) for k, a in zip(self.moving, v, strict=True)]
+        apart = sum(x.size for x in moved) > _MOST_AT_ONCE
+
+        def many(leaves: Any, us: Any, moved: Any) -> Any:
+            return jax.vmap(lambda *moved: _weighed(self.problem.f(replaced(leaves, self.moving, moved)), us))(*moved)
+
+        def one(leaves: Any, us: Any) -> Any:
+            return _weighed(self.problem.f(leaves), us)
+
+        if not apart:
+            return self.program("along", many, leaves, us, moved)(leaves, us, moved)
+        places = [replaced(leaves, self.moving, [x[n] for x in moved]) for n in range(len(steps))]
+        return np.stack([self.program("one", one, leaves, us)(at, us) for at in places])
 
     def basis(self, leaves: Sequence[Any], leaf: int, index: Any) -> list[np.ndarray]:
         """The direction of one entry of one moving leaf."""
@@ -117,22 +155,19 @@ class Reference:
             truth.agreeing.append("Ridders differences")
         elif self._kinked(leaves, us, directions, np.abs(along(truth.cotangents) - slopes) > bound):
             return  # a value between the slopes on the sides is a convention, which is looked at entry by entry
-        elif np.all(np.abs(along(plain := _arrays(self._plain_pull(leaves, us))) - slopes) <= bound):
+        elif np.all(np.abs(along(plain := self.pulled(leaves, us, plain=True)) - slopes) <= bound):
             truth.cotangents, truth.agreeing = plain, ["reverse AD of the primal alone", "Ridders differences"]
         else:
             truth.doubt = "automatic differentiation and differences disagree there"
             return
-        forward = [
-            sum(np.sum(u * t) for u, t in zip(us, _arrays(self._push_plain(leaves, v)), strict=True))
-            for v in directions
-        ]
+        forward = [sum(np.sum(u * t) for u, t in zip(us, self._pushed(leaves, v), strict=True)) for v in directions]
         if np.all(np.abs(np.array(forward) - slopes) <= bound):
             truth.agreeing.append("forward AD")
         try:
-            stacked = [np.stack([v[k] for v in directions]) for k in range(len(self.moving))]
-            step = complex_step(self._along, [np.zeros(DIRECTIONS), *_operands(leaves, us, stacked)]).jacobian
-        except (ValueError, TypeError):
+            step = np.array([np.imag(self._along(leaves, us, v, np.array([_IMAGINARY])))[0] for v in directions])
+        except (ValueError, TypeError, NotImplementedError, np.exceptions.ComplexWarning):
             return
+        step /= _IMAGINARY.imag
         if np.all(np.abs(step - slopes) <= bound):  # of a function that is not analytic it says something else
             truth.agreeing.append("complex step")
 
@@ -142,14 +177,12 @@ class Reference:
         jump = np.abs(right - left)
         return bool(np.all((jump > 1e-4 * (np.abs(left) + np.abs(right)) + 4 * (left_error + right_error))[where]))
 
-    def _push_plain(self, leaves: Any, vs: Any) -> Any:
+    def _pushed(self, leaves: Any, vs: Any) -> list[np.ndarray]:
         try:
-            return self._push(leaves, vs)
+            return self.program("push", functools.partial(_pushed, self._forward, self.moving), leaves, vs)(leaves, vs)
         except TypeError:  # a custom_vjp has no forward mode
-            self._push = jax.jit(
-                functools.partial(_pushed, stripped(self.problem.f), self.moving), compiler_options=QUICK
-            )
-            return self._push(leaves, vs)
+            self._forward = self._plain
+            return self.program("push", functools.partial(_pushed, self._plain, self.moving), leaves, vs)(leaves, vs)
 
     def _spread(self, leaves: Any, us: Any, pulled: list[np.ndarray], patterns: int = 4) -> list[np.ndarray]:
         rng = np.random.default_rng(self.seed)
@@ -160,7 +193,7 @@ class Reference:
             return x * (1 + eps * rng.choice((-1.0, 1.0), x.shape)) if x.dtype.kind in "fc" else x
 
         for _ in range(patterns):
-            moved = _arrays(self._pull([nudged(x) for x in leaves], [nudged(u) for u in us]))
+            moved = self.pulled([nudged(x) for x in leaves], [nudged(u) for u in us])
             spread = [
                 np.maximum(s, np.nan_to_num(np.abs(m - t), nan=0, posinf=0))
                 for s, m, t in zip(spread, moved, pulled, strict=True)
@@ -183,7 +216,7 @@ class Reference:
         if len(self.moving) > 1 or np.iscomplexobj(leaves[k]):
             return False
         mask = np.arange(np.size(leaves[k])).reshape(np.shape(leaves[k])) % 2.0
-        (moved,) = _arrays(self._push_plain(leaves, [mask]))
+        (moved,) = self._pushed(leaves, [mask])
         return bool(np.all(moved[mask == 0] == 0))
 
 
@@ -221,23 +254,10 @@ def _pushed(f: Any, moving: Sequence[int], leaves: Any, vs: Any) -> Any:
     return jax.jvp(lambda *moved: f(replaced(leaves, moving, moved)), [leaves[k] for k in moving], list(vs))[1]
 
 
-def _operands(leaves: Any, us: Any, stacked: Any) -> list[np.ndarray]:
-    return [*wide(leaves), *wide(us), *stacked]
-
-
-def _along(problem: Problem, c: Any, *operands: Any) -> Any:
-    """Σ u f where the moving leaves have gone c along the directions."""
-    count, moving = len(problem.leaves), problem.moving
-    leaves, us, stacked = operands[:count], operands[count : -len(moving)], operands[-len(moving) :]
-    moved = [leaves[k] + jnp.tensordot(c, v, 1) for k, v in zip(moving, stacked, strict=True)]
-    outs = problem.f(replaced(leaves, moving, moved))
+def _weighed(outs: Any, us: Any) -> Any:
     return sum(jnp.sum(u * out) for u, out in zip(us, outs, strict=True))
 
 
 def _unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     v = rng.normal(size=shape)
     return v / max(1.0, float(np.linalg.norm(v)))
-
-
-def _arrays(found: Any) -> list[np.ndarray]:
-    return [np.asarray(array) for array in found]

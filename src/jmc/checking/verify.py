@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jmc.checking import heatmap
-from jmc.checking.arbiter import Arbiter
+from jmc.checking.arbiter import Arbiter, moved_together
 from jmc.checking.diagnosis import CONVENTIONS, Diagnosis
 from jmc.checking.hypotheses import Finding
 from jmc.checking.laws import lawless
@@ -18,6 +18,11 @@ from jmc.checking.report import Report, Worst
 
 def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     """The report on a problem at the given arguments."""
+    with np.errstate(all="ignore"):  # what is not finite says something here
+        return _verified(problem, given, seed)
+
+
+def _verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     observer = Observer(problem, given, seed)
     seen = list(observer.observations())
     report = Report(problem.name, problem.mode, [leaf.name for leaf in problem.leaves])
@@ -32,15 +37,16 @@ def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
         report.findings = complaints
         return report
     diagnosis = Diagnosis(problem, observer)
-    report.power_of = lambda: diagnosis.power(seen)
-    report.errors_of = lambda: _errors(problem, observer, seen[0])
+    report.power_of = lambda: _quietly(diagnosis.power, seen)
+    report.errors_of = lambda: _quietly(_errors, problem, observer, seen[0])
     count = len(seen[0].off)
     found = list(lawless(observer, seen))
-    kinks: dict[int, list[Finding]] = {}
-    for k in range(count):
-        arbiter = Arbiter(observer, k)
-        kinks[k] = arbiter.settle(seen)
+    arbiters = [Arbiter(observer, k) for k in range(count)]
+    for arbiter in arbiters:
+        arbiter.settle(seen)
         report.notes += arbiter.notes
+    turned = moved_together(observer, arbiters, seen)
+    kinks = {arbiter.k: arbiter.findings(turned.get(arbiter.k, "")) for arbiter in arbiters}
     wrong = {k: off for k in range(count) if (off := [o for o in seen if o.point.kind in CLEAN and np.any(o.off[k])])}
     if not _ambiguous_sizes(given):
         for k, off in list(wrong.items()):
@@ -61,7 +67,7 @@ def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     for k in range(count):
         name, argnum = problem.named(k)
         if k not in wrong:
-            found += kinks[k] + _at_edges(problem, k, seen)
+            found += kinks[k] + [x for x in _at_edges(problem, k, seen) if not kinks[k] or x.kind != "region"]
         elif all(finding.name != name for finding in found):
             rest = f"; {report.worst}" if report.worst is not None else ""
             text = f"∂/∂{name} is wrong, and no single mistake that jmc knows explains it{rest}"
@@ -200,3 +206,8 @@ def degenerate(problem: Problem, given: Sequence[Any]) -> Iterator[str]:
             yield f"`{name}` is square, which hides a transposed operand"
         if len(x.shape) > 1 and x.shape[0] == 1:
             yield f"`{name}` has one row, which hides a sum or a mean over rows"
+
+
+def _quietly(f: Any, *args: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return f(*args)

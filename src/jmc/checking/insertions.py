@@ -1,0 +1,275 @@
+"""Changes of a derivative's program that bring something in: a number, a factor, a value in place of another."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jax.extend.core import primitives as p
+
+from jmc.checking.hypotheses import LEFT, left, sizes_that_explain
+from jmc.checking.observe import Observation
+from jmc.checking.program import STRUCTURAL
+from jmc.checking.scene import Edit, Scene, Use, on, place, uses
+
+_LINEAR = (p.mul_p, p.div_p, p.neg_p)
+_SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
+
+# name, the value in a scene, whether it depends on the cotangent, whether something is divided by it, where it is used
+Value = tuple[str, Callable[[Scene], Any], bool, bool, tuple[str, str]]
+
+
+def numbers(stage: Sequence[Scene], seen: Sequence[Observation]) -> Iterator[Edit]:
+    """A term, or what stands within a function, times a number: the one that fits, or a usual one."""
+    s = stage[0]
+    for at in uses(s):
+        none = s.again(s.used(at, np.zeros_like(s.values[at.number])))
+        if none.shape != s.own.shape or np.allclose(none, s.own, rtol=1e-12, atol=0):
+            continue
+        where, name = place(s, at), s.called(at.number)
+        fits = _fits(at, stage)
+        inner = not _linear(s, at) or _within_a_slope(s, at)
+        if fits is not None and np.any(none):
+            for edit in _fitted(at, stage, seen, fits, name, where):
+                yield replace(edit, done=_TERM, weight=edit.weight + 3) if inner else edit
+        for c in (-1.0, 2.0, 0.5):
+            kinds = ("wrong_term", "wrong_point", "sign" if c < 0 else "constant_factor")
+            yield Edit(kinds, kinds, f"{name} is multiplied by {c:g}", *where, _times(at, c), 3)
+
+
+_TERM = ("wrong_term", "missing_factor")
+
+
+def _linear(s: Scene, at: Use) -> bool:
+    """Whether what is changed at a use is a term: of the cotangent, or what the derivative is an affine function of."""
+    return bool(s.cotangents and at.number in s.cotangent_values) or s.affine(at)
+
+
+def _within_a_slope(s: Scene, at: Use) -> bool:
+    """Whether it is the y of a slope that JAX writes as (1 + y)(1 − y)."""
+    if at.equation < 0:
+        return False
+    e = s.program.equations[at.equation]
+    products = [s.program.maker(i) for i in e.ins]
+    if e.eqn.primitive in _SUMS and (product := next((m for m in products if m and m.eqn.primitive is p.mul_p), None)):
+        ys = {*product.ins} - {*e.ins}
+        return any(o.eqn.primitive is p.sub_p and o.ins[1] in ys for o in s.program.equations) and not {
+            *product.ins
+        }.isdisjoint(e.ins)
+    return False
+
+
+def _fitted(
+    at: Use, stage: Sequence[Scene], seen: Any, fits: list[float], name: str, where: tuple[str, str]
+) -> Iterator[Edit]:
+    if np.allclose(fits, fits[0], rtol=1e-4, atol=1e-6):
+        c = fits[0]
+        if abs(c) < 1e-4:
+            yield Edit(
+                ("wrong_term", "extra_factor"),
+                ("missing_term", "wrong_term"),
+                f"{name} is dropped",
+                *where,
+                _times(at, 0),
+                0,
+            )
+            return
+        kinds = ("wrong_term", "sign" if np.isclose(c, -1) else "constant_factor")
+        said = "has the other sign" if np.isclose(c, -1) else f"is multiplied by {c:.6g}"
+        usual = any(np.isclose(abs(c), n) for n in (1, 2, 0.5, 3, 4))
+        yield Edit(kinds, kinds, f"{name} {said}", *where, _times(at, c), 0 if usual else 2)
+    elif sizes_that_explain(seen, fits):
+        which = {id(s): c for s, c in zip(stage, fits, strict=True)}
+        kinds = ("wrong_term", "mean_vs_sum")
+        text = f"{name} is multiplied by what follows the sizes, {fits[0]:.6g} here"
+        made = lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))  # noqa: E731
+        yield Edit(kinds, kinds, text, *where, made, 1)
+
+
+def _fits(at: Use, stage: Sequence[Scene]) -> list[float] | None:
+    """By what a value must be multiplied in each scene for the goal, if the derivative is linear in it."""
+    found = []
+    for s in stage:
+        none = s.again(s.used(at, np.zeros_like(s.values[at.number])))
+        if none.shape != s.goal.shape or not np.all(np.isfinite(none)):
+            return None
+        own, wanted = s.own - none, s.goal - none
+        under = float(np.real(np.vdot(own, own)))
+        c = float(np.real(np.vdot(own, wanted))) / under if under else 0.0
+        if left([(none + c * own, s.goal)]) > LEFT:
+            return None
+        found.append(c)
+    return found
+
+
+def _times(at: Use, c: float) -> Callable[[Scene], Any]:
+    return on(at, lambda x: c * x)
+
+
+def values(stage: Sequence[Scene], pool: Sequence[Value]) -> list[Value]:
+    """The values of the scene's own program, and those of the pool that are none of them."""
+    s = stage[0]
+    found: list[Value] = []
+    known: set[Any] = set()
+    own = of_program(s, lambda s, n: s.values[n])
+    for name, of, depends, divides, where in (*pool, *own):
+        x = of(s)
+        if not isinstance(x, (np.ndarray, np.generic)) or x.dtype.kind not in "fcb" or not x.size:
+            continue
+        if (x.size > 1 and np.all(x == np.ravel(x)[0])) or not np.all(np.isfinite(x)):
+            continue
+        if len(stage) > 1 and x.ndim == 0 and all(np.array_equal(of(other), x) for other in stage[1:]):
+            continue  # a number
+        key = (x.shape, np.asarray(x, complex).round(12).tobytes())
+        if key not in known:
+            known.add(key)
+            found.append((name, of, depends, divides, where))
+            if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not depends and np.all(np.abs(x) < 1):
+                one = lambda s, of=of: 1 - of(s) ** 2  # noqa: E731
+                found.append((f"1 − v² with v {name}", one, False, False, where))
+                if np.all(x > 0):
+                    slope = lambda s, of=of: of(s) * (1 - of(s))  # noqa: E731
+                    found.append((f"v(1 − v) with v {name}", slope, False, False, where))
+    return found
+
+
+def of_program(s: Scene, of: Callable[[Scene, int], Any]) -> list[Value]:
+    """The values of a scene's program; ``of`` finds them in a scene."""
+    after = s.cotangent_values
+    users: dict[int, tuple[str, str]] = {}
+    for e in s.program.equations:
+        for i in e.ins:
+            if e.eqn.primitive in STRUCTURAL and e.outs:
+                continue
+            users.setdefault(s.program.source(i), (e.line, e.name))
+    below = {e.ins[1] for e in s.program.equations if e.eqn.primitive is p.div_p}
+    below |= {e.ins[0] for e in s.program.equations if e.eqn.primitive is p.integer_pow_p and e.eqn.params["y"] < 0}
+    return [
+        (s.called(n), lambda s, n=n: of(s, n), n in after, n in below, users.get(n, ("", "")))
+        for n in range(s.program.count)
+        if s.values[n] is not None and n not in s.program.constants
+    ]
+
+
+def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
+    """A factor put in, or a value in place of another."""
+    s = stage[0]
+    for at in uses(s):
+        x, where, name = s.values[at.number], place(s, at), s.called(at.number)
+        e = s.program.equations[at.equation] if at.equation >= 0 else None
+        factors = e is None or e.eqn.primitive not in _LINEAR
+        # what is summed with a number, or over an axis within a term, is told as part of that term
+        beside = e is not None and (
+            (e.eqn.primitive in _SUMS and any(i in s.program.constants for i in e.ins))
+            or (e.eqn.primitive is p.reduce_sum_p and not s.whole(e.outs[0]))
+        )
+        inner = e is not None and len(e.ins) == 1 and e.eqn.primitive not in (*STRUCTURAL, *_LINEAR, p.reduce_sum_p)
+        if s.flat(at):
+            continue
+        for what, of, depends, divides, used in found:
+            v = np.asarray(of(s))
+            if depends:
+                continue
+            if v.shape == x.shape and v.dtype == x.dtype and at.number != s.wanted and not _turned(v, x):
+                kinds = ("wrong_point", "wrong_term") if inner else ("wrong_term", "wrong_point")
+                yield Edit(kinds, kinds, f"{name} is {what}", *where, _replaced(at, of), 1 if inner else 4)
+            if not factors or (fit := _beside(v, x.shape)) is None:
+                continue
+            mask = bool(np.all((v == 0) | (v == 1)))
+            tail = ("region", "wrong_term") if mask else ("wrong_term",)
+            more, less = ("missing_factor", *tail), ("extra_factor", *tail)
+            if beside:
+                more, less = ("wrong_term", "missing_factor"), ("wrong_term", "extra_factor")
+            linear = _linear(s, at)
+            signs = v.dtype.kind == "f" and bool(np.any(v > 0) and np.any(v < 0))
+            simple = 1 if at.number == s.wanted or at.number in s.cotangents else 1.5 if linear else 4
+            for power, size in itertools.product((1,) if mask else (1, -1), (False, True) if signs else (False,)):
+                over = "one over " if power < 0 else ""
+                text = f"{name} is multiplied by {over}{f'|{what}|' if size else what}"
+                made = _multiplied(at, of, fit, power, size)
+                # times what is divided by, a factor one over it is missing
+                kinds = (more, less) if (power > 0) != divides else (less, more)
+                yield Edit(*kinds, text, *(where if where[0] else used), made, simple + size / 2)
+
+
+def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
+    """A value, times a number that fits, added to a term."""
+    s = stage[0]
+    ones: Value = ("a constant", lambda _: np.ones(()), False, False, ("", ""))
+    done = set()
+    for at in uses(s):
+        x = s.values[at.number]
+        e = s.program.equations[at.equation] if at.equation >= 0 else None
+        if at.number in done or (e is not None and at.operand is not None and e.eqn.primitive in _SUMS):
+            continue  # what is added to one of them is added to their sum
+        done.add(at.number)
+        where, name = place(s, at), s.called(at.number)
+        for what, of, *_ in (ones, *found):
+            v = np.asarray(of(s))
+            if what != "a constant" and v.shape != x.shape:
+                continue
+            numbers_ = [_added(at, of, other) for other in stage]
+            if any(n is None for n in numbers_):
+                continue
+            c = [float(n) for n in numbers_ if n is not None]
+            if what == "a constant" and (s.goal.size < 3 and not np.allclose(c, c[0], rtol=1e-4)):
+                continue
+            if not c[0] or (what != "a constant" and not np.allclose(c, c[0], rtol=1e-4)):
+                continue
+            which = {id(s): n for s, n in zip(stage, c, strict=True)}
+            text = f"to {name} is added {'' if np.isclose(c[0], 1) else f'{c[0]:.4g} times '}{what}"
+            made = lambda s, at=at, of=of, which=which: s.again(  # noqa: E731
+                s.used(at, s.values[at.number] + which[id(s)] * of(s))
+            )
+            usual = any(np.isclose(abs(c[0]), n) for n in (1, 2, 0.5))
+            yield Edit(("missing_term", "wrong_term"), ("wrong_term",), text, *where, made, 1 if usual else 3)
+
+
+def _added(at: Use, of: Any, s: Scene) -> float | None:
+    x, v = s.values[at.number], np.asarray(of(s))
+    if v.shape not in ((), x.shape) or not np.all(np.isfinite(v)):
+        return None
+    own = s.again(s.used(at, x + v)) - s.own
+    if own.shape != s.goal.shape:
+        return None
+    under, wanted = float(np.real(np.vdot(own, own))), s.goal - s.own
+    c = float(np.real(np.vdot(own, wanted))) / under if under and np.isfinite(under) else 0.0
+    return c if c and left([(s.own + c * own, s.goal)]) < LEFT else None
+
+
+def _turned(v: np.ndarray, x: np.ndarray) -> bool:
+    """Whether a value is the other one, flipped or transposed, which is told as such."""
+    axes = [a for n in range(x.ndim + 1) for a in itertools.combinations(range(x.ndim), n)]
+    turned = [np.flip(x, a) for a in axes] + [np.transpose(x, o) for o in itertools.permutations(range(x.ndim))]
+    return any(y.shape == v.shape and np.array_equal(v, y) for y in turned)
+
+
+def _replaced(at: Use, of: Any) -> Callable[[Scene], Any]:
+    def made(s: Scene) -> np.ndarray | None:
+        v = np.asarray(of(s))
+        return s.again(s.used(at, v)) if v.shape == np.shape(s.values[at.number]) else None
+
+    return made
+
+
+def _multiplied(at: Use, of: Any, fit: Any, power: int, size: bool) -> Callable[[Scene], Any]:
+    def made(s: Scene) -> np.ndarray | None:
+        x = s.values[at.number]
+        v = fit(np.asarray(of(s)), np.ndim(x))
+        v = np.abs(v) if size else v
+        y = x * v if power > 0 else x / v
+        return s.again(s.used(at, y)) if np.shape(y) == np.shape(x) else None
+
+    return made
+
+
+def _beside(v: np.ndarray, shape: tuple[int, ...]) -> Callable[[Any, int], Any] | None:
+    """How a value stands beside one of this shape: along the last axes, or along the first."""
+    if v.dtype.kind == "c" or v.ndim > len(shape):
+        return None
+    if all(a in (1, b) for a, b in zip(v.shape[::-1], shape[::-1], strict=False)):
+        return lambda v, _: v
+    if all(a in (1, b) for a, b in zip(v.shape, shape, strict=False)):
+        return lambda v, n: np.reshape(v, v.shape + (1,) * (n - np.ndim(v)))
+    return None

@@ -1,0 +1,199 @@
+"""A traced function as a flat list of equations, evaluated in NumPy; and again with some of its values changed."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import source_info_util
+from jax.extend.core import Literal
+from jax.extend.core import primitives as p
+
+from jmc.checking.meanings import applied, array
+from jmc.checking.oracles import double_precision
+from jmc.checking.primal import nested
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """An equation and the numbers of the values that it takes and makes."""
+
+    eqn: Any
+    ins: tuple[int, ...]
+    outs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.eqn.primitive.name
+
+    @functools.cached_property
+    def line(self) -> str:
+        """``file.py:12``, or nothing."""
+        return short(source_info_util.summarize(self.eqn.source_info) or "")
+
+
+STRUCTURAL = {
+    p.broadcast_in_dim_p,
+    p.reshape_p,
+    p.squeeze_p,
+    p.convert_element_type_p,
+    p.copy_p,
+    p.transpose_p,
+    p.stop_gradient_p,
+}
+"""What moves entries and changes none."""
+
+
+_SHORT = 64  # entries of constants that are told from each other
+
+
+class Program:
+    """``f`` at arrays of these shapes and types, traced in double precision, with all that it calls once in place."""
+
+    def __init__(self, f: Callable[..., Any], *args: Any):
+        with double_precision():
+            closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
+        self.tree = jax.tree.structure(shape)
+        self.equations: list[Equation] = []
+        self.constants: dict[int, Any] = {}
+        self.count = 0
+        self._known: dict[Any, tuple[int, ...]] = {}  # what is computed twice is one value
+        self.inputs = [self._new() for _ in closed.jaxpr.invars]
+        consts = [self._constant(c) for c in closed.consts]
+        self.outputs = self._flattened(closed.jaxpr, consts, self.inputs)
+        self.equations = self._live()
+        self._makers = {n: e for e in self.equations for n in e.outs}
+        self._ways: dict[Any, list[Equation]] = {}
+        self._needed: dict[int, set[int]] = {}
+
+    def _new(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def _constant(self, x: Any) -> int:
+        x = array(x)
+        key = (x.shape, x.dtype, x.tobytes()) if isinstance(x, np.ndarray) and x.size < _SHORT else None
+        if key in self._known:
+            return self._known[key][0]
+        n = self._new()
+        self.constants[n] = x
+        if key is not None:
+            self._known[key] = (n,)
+        return n
+
+    def _flattened(self, jaxpr: Any, consts: Sequence[int], args: Sequence[int]) -> list[int]:
+        known: dict[Any, int] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+        def read(atom: Any) -> int:
+            return self._constant(atom.val) if isinstance(atom, Literal) else known[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [read(atom) for atom in eqn.invars]
+            if (inner := nested(eqn)) is not None:
+                outs = self._flattened(inner[0], [self._constant(c) for c in inner[1]], operands)
+            else:
+                key = _key(eqn, operands)
+                outs = self._known.get(key) or tuple(self._new() for _ in eqn.outvars)
+                if key is None or key not in self._known:
+                    self.equations.append(Equation(eqn, tuple(operands), outs))
+                    if key is not None:
+                        self._known[key] = outs
+            known.update(zip(eqn.outvars, outs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _live(self) -> list[Equation]:
+        needed = set(self.outputs)
+        kept = []
+        for e in reversed(self.equations):
+            if not needed.isdisjoint(e.outs):
+                kept.append(e)
+                needed.update(e.ins)
+        return kept[::-1]
+
+    def __call__(self, *args: Any) -> Any:
+        """The value of ``f``, in NumPy arrays."""
+        values = self.run(*args)
+        return jax.tree.unflatten(self.tree, [array(values[n]) for n in self.outputs])
+
+    def run(self, *args: Any) -> list[Any]:
+        """Every value on the way, by number."""
+        values: list[Any] = [None] * self.count
+        for n, constant in self.constants.items():
+            values[n] = constant
+        for n, x in zip(self.inputs, jax.tree.leaves(args), strict=True):
+            values[n] = array(x)
+        with np.errstate(all="ignore"):
+            for e in self.equations:
+                for n, x in zip(e.outs, applied(e.eqn, [values[i] for i in e.ins]), strict=True):
+                    values[n] = x
+        return values
+
+    def again(self, values: Sequence[Any], changed: Mapping[int, Any], wanted: int) -> Any:
+        """The value of this number if those at some numbers are others; what does not depend on them stays."""
+        now = dict(changed)
+        with np.errstate(all="ignore"):
+            for e in self.way(*changed, wanted):
+                if not all(n in changed for n in e.outs):
+                    found = applied(e.eqn, [now.get(i, values[i]) for i in e.ins])
+                    now.update((n, x) for n, x in zip(e.outs, found, strict=True) if n not in changed)
+        return now.get(wanted, values[wanted])
+
+    def way(self, *numbers: int, inclusive: bool = False) -> list[Equation]:
+        """The equations between some values and the last one; ``inclusive``: those that make the first ones, too."""
+        key = (inclusive, *numbers)
+        if key not in self._ways:
+            reached, needed = set(numbers[:-1]), self.needed(numbers[-1])
+            found = []
+            for e in self.equations:
+                own = inclusive and not reached.isdisjoint(e.outs)
+                if (own or not reached.isdisjoint(e.ins)) and not needed.isdisjoint(e.outs):
+                    found.append(e)
+                    reached.update(e.outs)
+            self._ways[key] = found
+        return self._ways[key]
+
+    def maker(self, number: int) -> Equation | None:
+        """The equation that a value comes from."""
+        return self._makers.get(number)
+
+    def source(self, number: int) -> int:
+        """The value that this one repeats or reshapes."""
+        e = self.maker(number)
+        return self.source(e.ins[0]) if e is not None and e.ins and e.eqn.primitive in STRUCTURAL else number
+
+    def needed(self, wanted: int) -> set[int]:
+        """The numbers of the values that a value is made of, itself included."""
+        if wanted not in self._needed:
+            found = {wanted}
+            for e in reversed(self.equations):
+                if not found.isdisjoint(e.outs):
+                    found.update(e.ins)
+            self._needed[wanted] = found
+        return self._needed[wanted]
+
+    def reached(self, start: Sequence[int]) -> set[int]:
+        """The numbers of the values that depend on some, those included."""
+        found = set(start)
+        for e in self.equations:
+            if not found.isdisjoint(e.ins):
+                found.update(e.outs)
+        return found
+
+
+def _key(eqn: Any, operands: Sequence[int]) -> Any:
+    """What equations of equal results have in common; None for those that may differ all the same."""
+    key = (eqn.primitive, tuple(sorted(eqn.params.items(), key=lambda item: item[0])), tuple(operands))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return None if eqn.effects else key
+
+
+def short(line: str) -> str:
+    """``file.py:12`` of a line as JAX summarises it."""
+    place = line.split(" ", 1)[0]
+    parts = place.rsplit("/", 1)[-1].split(":")
+    return ":".join(parts[:2])

@@ -1,0 +1,238 @@
+"""Mistakes found by making and by undoing them.
+
+A small change of the true derivative's program that gives what a rule says is the mistake; so is, the other way round,
+one of the rule's own program that makes it right. Of two mistakes one is made and the other undone: both meet.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jmc.checking.edits import edits, terms
+from jmc.checking.hypotheses import LEFT, Case, left
+from jmc.checking.insertions import Value, additions, insertions, numbers, of_program, values
+from jmc.checking.observe import Observation, Observer
+from jmc.checking.scene import Edit, Scene
+from jmc.checking.slopes import steps
+
+_MOST_EDITS = 8000
+_MOST_PAIRS = 200
+_SIMPLE = 1.5
+_PLAIN = 1.5
+_SEEN = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """An edit, whether it was done to the truth, and what comes of it in each scene."""
+
+    edit: Edit
+    done: bool
+    found: Sequence[np.ndarray]
+    error: float
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return self.edit.done if self.done else self.edit.undone
+
+
+class Workshop:
+    """The programs of a claim and of the truth at the observations at which they are built alike."""
+
+    def __init__(self, case: Case, observer: Observer, project: Callable[[Any], np.ndarray] = np.asarray):
+        self.case, self.observer, self.project = case, observer, project
+        self.truth, self.seen = self._staged(self._true, [project(c) for c, _ in case.pairs], case.seen)
+        claims = {id(o): t for o, (_, t) in zip(case.seen, case.pairs, strict=True)}
+        self.claim, self.claimed_at = self._staged(self._claimed, [claims[id(o)] for o in case.seen], case.seen)
+        # both at the same observations
+        both = [o for o in self.seen if any(o is other for other in self.claimed_at)]
+        if both:
+            self.claim = [s for s, o in zip(self.claim, self.claimed_at, strict=True) if any(o is b for b in both)]
+            self.truth = [s for s, o in zip(self.truth, self.seen, strict=True) if any(o is b for b in both)]
+            self.seen = both
+        else:
+            self.claim = []
+
+    def _staged(
+        self, program_of: Any, goals: Any, seen: Sequence[Observation]
+    ) -> tuple[list[Scene], list[Observation]]:
+        stage: list[Scene] = []
+        kept: list[Observation] = []
+        built: Any = None
+        names = [*self.case.names, *["the cotangent"] * len(seen[0].us)]
+        for o, goal in zip(seen, goals, strict=True):
+            found = program_of(o)
+            if found is None:
+                continue
+            program, wanted = found
+            steps = [e.name for e in program.equations]
+            if built is not None and steps != built:
+                continue
+            values_ = program.run(o.leaves, o.us)
+            own = program_of == self._claimed
+            same = o.claimed if own else o.truth.cotangents
+            said = same[self.case.index]
+            if said is None or left([(np.asarray(values_[wanted]), said)]) > 1e-8:
+                continue  # it is not what was asked
+            built = steps
+            project = self.project if own else np.asarray
+            stage.append(Scene(program, values_, wanted, goal, names, program.inputs[len(o.leaves) :], project))
+            kept.append(o)
+        return stage, kept
+
+    def _true(self, o: Observation) -> Any:
+        program = self.observer.reference.pull_program(o.leaves, o.us)
+        return program, program.outputs[self.case.index]
+
+    def _claimed(self, o: Observation) -> Any:
+        if o.claimed is o.own or o.claimed[self.case.index] is None:
+            return None
+        program = self.observer.claim_program(o.leaves, o.us)
+        if program is None:
+            return None
+        return program, program.outputs[sum(c is not None for c in o.claimed[: self.case.index])]
+
+    def power(self) -> list[tuple[str, bool]]:
+        """Each plain mistake in the true derivative, and whether it shows at any of these observations."""
+        found = []
+        some = [*terms(self.truth[0]), *steps(self.truth[0]), *edits(self.truth[0])] if self.truth else []
+        for edit in some:
+            if edit.weight > _PLAIN:
+                continue
+            made = [_made(edit, s) for s in self.truth]
+            if any(x is not None for x in made):
+                shown = [x is not None and left([(x, s.own)]) > _SEEN for x, s in zip(made, self.truth, strict=True)]
+                found.append((f"{edit.done[0]}: {edit.text} ({edit.line})", any(shown)))
+        return found
+
+    def singles(self) -> list[Made]:
+        """The single edits that explain the claim, the least far-fetched first."""
+        if not self.truth or any(s.own.shape != s.goal.shape for s in self.truth):
+            return []
+        found = [*_exact(self._of_truth(), self.truth, True)]
+        if self.claim:
+            found += _exact(self._of_claim(), self.claim, False)
+        return sorted(found, key=weight)
+
+    def _of_truth(self) -> Iterator[Edit]:
+        yield from numbers(self.truth, self.seen)
+        yield from steps(self.truth[0])
+        yield from edits(self.truth[0])
+        yield from insertions(self.truth, values(self.truth, ()))
+
+    def _of_claim(self) -> Iterator[Edit]:
+        found = values(self.claim, self._pool())
+        yield from numbers(self.claim, self.seen)
+        yield from edits(self.claim[0])
+        yield from insertions(self.claim, found)
+        yield from additions(self.claim, found)
+
+    def _pool(self) -> list[Value]:
+        """Values of the truth's program, for use in the claim's."""
+        beside = {id(c): t for c, t in zip(self.claim, self.truth, strict=True)}
+        return of_program(self.truth[0], lambda s, n: beside[id(s)].values[n])
+
+    def pairs(self) -> Iterator[tuple[Made, Made | None, list[float]]]:
+        """Two mistakes: one undone, one made, up to a number; or one up to a number that is not 1."""
+        if not self.truth or any(s.own.shape != s.goal.shape for s in self.truth):
+            return
+        done = _tried([*terms(self.truth[0]), *steps(self.truth[0]), *edits(self.truth[0])], self.truth, True)
+        undone: list[Made] = []
+        if self.claim:
+            simple = (e for e in insertions(self.claim, values(self.claim, self._pool())) if e.weight <= _SIMPLE)
+            undone = _tried([*terms(self.claim[0]), *edits(self.claim[0]), *simple], self.claim, False)
+        yield from _meeting(done, undone, self.truth, self.claim or self.truth)
+
+
+def weight(made: Made) -> float:
+    """How far-fetched an explanation is: what somebody wrote that is too much is the simplest."""
+    if made.done:
+        return made.edit.weight
+    return made.edit.weight + (-0.25 if made.kinds[0] == "extra_factor" and made.edit.weight == 0 else 0.5)
+
+
+def told(made: Made) -> str:
+    """In words that follow the derivative."""
+    place = f" ({made.edit.line})" if made.edit.line else ""
+    return f"{'the true derivative if' if made.done else 'right once'} {made.edit.text}{place}"
+
+
+def _tried(some: Iterable[Edit], stage: Sequence[Scene], done: bool) -> list[Made]:
+    return [made for edit in some if (made := _all(edit, stage, done)) is not None]
+
+
+def _meeting(
+    done: list[Made], undone: list[Made], truth: Sequence[Scene], claim: Sequence[Scene]
+) -> Iterator[tuple[Made, Made | None, list[float]]]:
+    truths = [s.own for s in truth]
+    claims = [s.goal for s in truth]
+    del claim
+    for made in done:
+        if (ratios := _ratios(claims, made.found)) is not None:
+            yield made, None, ratios
+    for made in undone:
+        if (ratios := _ratios(made.found, truths)) is not None:
+            yield made, None, ratios
+    if not done or not undone:
+        return
+    few = truths[0].size < 4  # a few numbers are the multiple of any others
+
+    def row(made: Made) -> np.ndarray:
+        return _unit(np.concatenate([np.ravel(x) for x in made.found])) if few else _unit(made.found[0])
+
+    a, b = np.stack([row(made) for made in done]), np.stack([row(made) for made in undone])
+    found = [
+        (done[i].edit.weight + undone[j].edit.weight, i, j) for i, j in np.argwhere(np.abs(a @ b.conj().T) > 1 - 1e-8)
+    ]
+    for _, i, j in sorted(found)[:_MOST_PAIRS]:
+        if (ratios := _ratios(undone[j].found, done[i].found)) is not None:
+            yield done[i], undone[j], ratios
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    flat = np.ravel(x)
+    return flat / (np.linalg.norm(flat) or 1.0)
+
+
+def _ratios(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> list[float] | None:
+    """By what the first are the others times a number, in each scene."""
+    ratios = []
+    for x, y in zip(some, others, strict=True):
+        under = float(np.real(np.vdot(y, y)))
+        ratio = float(np.real(np.vdot(y, x))) / under if under and x.shape == y.shape else 0.0
+        if not ratio or left([(x, ratio * y)]) > LEFT:
+            return None
+        ratios.append(ratio)
+    return ratios
+
+
+def _exact(all_: Iterable[Edit], stage: Sequence[Scene], done: bool) -> Iterator[Made]:
+    for edit in itertools.islice(all_, _MOST_EDITS):
+        if (made := _all(edit, stage, done, True)) is not None:
+            yield made
+
+
+def _all(edit: Edit, stage: Sequence[Scene], done: bool, exact: bool = False) -> Made | None:
+    found = []
+    error = 0.0
+    for s in stage:
+        x = _made(edit, s)
+        if x is None or x.shape != s.goal.shape or not np.all(np.isfinite(x)) or (np.any(s.goal) and not np.any(x)):
+            return None
+        error = max(error, left([(x, s.goal)]))
+        if exact and error > LEFT:
+            return None
+        found.append(x)
+    if all(left([(x, s.own)]) < LEFT for x, s in zip(found, stage, strict=True)):
+        return None
+    return Made(edit, done, found, error)
+
+
+def _made(edit: Edit, s: Scene) -> np.ndarray | None:
+    try:
+        return edit.made(s)
+    except (ValueError, TypeError, IndexError, NotImplementedError, np.linalg.LinAlgError):
+        return None  # what does not fit its surroundings any more

@@ -1,0 +1,277 @@
+"""A program of a derivative at one observation, and what comes of it if some of its values are others."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax.extend.core import primitives as p
+
+from jmc.checking.meanings import applied
+from jmc.checking.program import STRUCTURAL, Equation, Program
+
+_SPREAD = (p.broadcast_in_dim_p, p.reshape_p, p.squeeze_p, p.convert_element_type_p, p.copy_p)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The program of one derivative at one observation.
+
+    Attributes:
+        program, values: the program and all its values there.
+        wanted: the number of the derivative in question.
+        goal: what it would be if the explanation that is looked for is right.
+        names: of the program's inputs.
+        cotangents: the numbers of those inputs that are cotangents.
+        project: what is done to the derivative before it is compared.
+    """
+
+    program: Program
+    values: Sequence[Any]
+    wanted: int
+    goal: np.ndarray
+    names: Sequence[str]
+    cotangents: Sequence[int]
+    project: Callable[[Any], np.ndarray] = np.asarray
+
+    @property
+    def own(self) -> np.ndarray:
+        """The derivative as the program has it."""
+        return self.project(self.values[self.wanted])
+
+    def again(self, changed: Mapping[int, Any]) -> np.ndarray:
+        """The derivative if these values are others."""
+        return self.project(self.program.again(self.values, changed, self.wanted))
+
+    def used(self, at: "Use", x: Any) -> dict[int, Any]:
+        """What changes if this operand is another array."""
+        if at.operand is None:
+            return {at.number: x}
+        e = self.program.equations[at.equation]
+        operands = [self.values[i] for i in e.ins]
+        operands[at.operand] = x
+        return dict(zip(e.outs, applied(e.eqn, operands), strict=True))
+
+    def spread(self, sums: Mapping[int, Callable[[Any], Any]], shape: tuple[int, ...], axes: Any) -> np.ndarray | None:
+        """The derivative if some sums along axes of arrays of this shape are others, of its rank till repeated.
+
+        ``sums`` has, by the number of its result, what a sum makes of what is summed. None where they go into anything
+        but arithmetic entry by entry on the way.
+        """
+        short = tuple(1 if d in axes else n for d, n in enumerate(shape))
+        now: dict[int, Any] = {}
+        wide: set[int] = set()
+        for e in self.program.way(*sums, self.wanted, inclusive=True):
+            made, operands = e.outs[0], [now.get(i, self.values[i]) for i in e.ins]
+            if made in sums:
+                if any(i in wide for i in e.ins):
+                    return None
+                now[made] = sums[made](operands)
+                wide.add(made)
+                continue
+            if not any(i in wide for i in e.ins):
+                now.update(zip(e.outs, applied(e.eqn, operands), strict=True))
+                continue
+            aval = e.eqn.outvars[0].aval
+            of_one = e.eqn.primitive is p.reduce_sum_p and all(
+                e.eqn.invars[0].aval.shape[d] == 1 for d in e.eqn.params["axes"]
+            )
+            if e.eqn.primitive in _SPREAD or of_one:
+                (now[made],) = operands
+            elif e.eqn.primitive in ELEMENTWISE:
+                operands = [
+                    y if i in wide or np.ndim(y) in (0, len(shape)) else np.reshape(y, short)
+                    for i, y in zip(e.ins, operands, strict=True)
+                ]
+                (now[made],) = applied(e.eqn, operands)
+            else:
+                return None
+            if aval.shape == shape:
+                now[made] = np.broadcast_to(now[made], shape)
+            else:
+                wide.add(made)
+        return None if self.wanted in wide else self.project(now.get(self.wanted, self.values[self.wanted]))
+
+    def affine(self, at: "Use") -> bool:
+        """Whether the derivative is an affine function of a value at a use, and depends on it but by thresholds."""
+        if at not in self._affine:
+            x = self.values[at.number]
+            found = [self.again(self.used(at, c * x)) for c in (0, 2, 3)]
+            none, two, three = found
+            size = max(float(np.max(np.abs(y), initial=0)) for y in (*found, self.own))
+            near = [
+                float(np.max(np.abs(y - none - c * (self.own - none)), initial=0)) for c, y in ((2, two), (3, three))
+            ]
+            self._affine[at] = bool(np.isfinite(size) and max(near) <= 1e-9 * size)
+        return self._affine[at]
+
+    def whole(self, number: int) -> bool:
+        """Whether nothing is left of the derivative without this value: it is a factor of all of it."""
+        return not np.any(self.again({number: np.zeros_like(self.values[number])}))
+
+    def flat(self, at: "Use") -> bool:
+        """Whether a little more or less of a value changes nothing: it matters by its sign or order alone."""
+        return np.array_equal(self.again(self.used(at, self.values[at.number] * (1 + 1e-6))), self.own)
+
+    @functools.cached_property
+    def cotangent_values(self) -> set[int]:
+        """The numbers of the values that depend on a cotangent."""
+        return self.program.reached(self.cotangents)
+
+    @functools.cached_property
+    def _affine(self) -> dict[Any, bool]:
+        return {}
+
+    def called(self, number: int) -> str:
+        """A value, in words."""
+        if number in self.program.inputs:
+            return f"`{self.names[self.program.inputs.index(number)]}`"
+        e = self.program.maker(number)
+        if e is None:
+            return "a constant"
+        if e.eqn.primitive in STRUCTURAL and e.ins:
+            return self.called(e.ins[0])
+        if (function := self._function_of_slope(number, e.line)) is not None:
+            return f"the slope of `{function}`"
+        return f"the value of `{e.name}`"
+
+    def _function_of_slope(self, number: int, line: str) -> str | None:
+        """The element-wise function on this line of which these are the slopes."""
+        v = np.asarray(self.values[number])
+        for e in self.program.equations:
+            if e.line != line or len(e.ins) != 1 or e.eqn.primitive not in ELEMENTWISE or number in e.outs:
+                continue
+            x = np.asarray(self.values[e.ins[0]])
+            if x.shape != v.shape or x.dtype.kind != "f" or x.dtype != v.dtype:
+                continue
+            h = 1e-6
+            ahead, behind = (applied(e.eqn, [x + s])[0] for s in (h, -h))
+            if np.allclose((ahead - behind) / (2 * h), v, rtol=1e-6, atol=1e-8):
+                return e.name
+        return None
+
+
+@dataclass(frozen=True)
+class Use:
+    """A value where one equation takes it; without an operand, wherever it is taken."""
+
+    number: int
+    equation: int
+    operand: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A change of a program.
+
+    Attributes:
+        undone: kinds of the mistake that it undoes where it makes a rule right, the likeliest first.
+        done: kinds of the mistake that somebody makes who does this to the true derivative.
+        text: what was done, in words.
+        line: of the equation.
+        operation: its name.
+        made: the derivative after it, in a scene; None where it cannot be done.
+        weight: how far-fetched it is.
+    """
+
+    undone: tuple[str, ...]
+    done: tuple[str, ...]
+    text: str
+    line: str
+    operation: str
+    made: Callable[[Scene], np.ndarray | None]
+    weight: float = 0
+
+
+def on(at: Use, function: Callable[[Any], Any]) -> Callable[[Scene], np.ndarray | None]:
+    """What the derivative is if a function is applied to an operand."""
+
+    def made(s: Scene) -> np.ndarray | None:
+        x = function(s.values[at.number])
+        return s.again(s.used(at, x)) if np.shape(x) == np.shape(s.values[at.number]) else None
+
+    return made
+
+
+def floating(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "fc" and x.size > 0
+
+
+def live(scene: Scene) -> list[tuple[int, Equation]]:
+    """The equations that the derivative in question is made by, with their places."""
+    needed = scene.program.needed(scene.wanted)
+    return [(n, e) for n, e in enumerate(scene.program.equations) if not needed.isdisjoint(e.outs)]
+
+
+def uses(scene: Scene) -> list[Use]:
+    """Where floating-point values are taken by what does arithmetic; and those that are taken more than once."""
+    found = []
+    often: dict[int, int] = {}
+    for n, e in live(scene):
+        for k, i in enumerate(e.ins):
+            if not floating(scene.values[i]) or i in scene.program.constants:
+                continue
+            often[i] = often.get(i, 0) + 1
+            if e.eqn.primitive not in STRUCTURAL:
+                found.append(Use(i, n, k))
+    found.append(Use(scene.wanted, -1, None))
+    found += [Use(i, -1, None) for i, count in often.items() if count > 1]
+    return found
+
+
+def place(scene: Scene, at: Use) -> tuple[str, str]:
+    """The line and the name of the equation that uses a value, or else makes it."""
+    e = scene.program.equations[at.equation] if at.equation >= 0 else scene.program.maker(at.number)
+    return ("", "") if e is None else (e.line, e.name)
+
+
+ELEMENTWISE = {
+    p.add_p,
+    p.add_jaxvals_p,
+    p.sub_p,
+    p.mul_p,
+    p.div_p,
+    p.neg_p,
+    p.max_p,
+    p.min_p,
+    p.pow_p,
+    p.integer_pow_p,
+    p.abs_p,
+    p.sign_p,
+    p.exp_p,
+    p.log_p,
+    p.log1p_p,
+    p.expm1_p,
+    p.sqrt_p,
+    p.rsqrt_p,
+    p.cbrt_p,
+    p.square_p,
+    p.sin_p,
+    p.cos_p,
+    p.tan_p,
+    p.asin_p,
+    p.acos_p,
+    p.atan_p,
+    p.sinh_p,
+    p.cosh_p,
+    p.tanh_p,
+    p.asinh_p,
+    p.acosh_p,
+    p.atanh_p,
+    p.logistic_p,
+    p.erf_p,
+    p.erfc_p,
+    p.lgamma_p,
+    p.digamma_p,
+    p.select_n_p,
+    p.lt_p,
+    p.gt_p,
+    p.le_p,
+    p.ge_p,
+    p.eq_p,
+    p.ne_p,
+    p.convert_element_type_p,
+    p.copy_p,
+    p.stop_gradient_p,
+}

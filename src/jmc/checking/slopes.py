@@ -1,0 +1,81 @@
+"""Changes of whole steps of a derivative: the slope of a function, however many equations JAX makes of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from jmc.checking.meanings import applied
+from jmc.checking.program import Equation
+from jmc.checking.scene import ELEMENTWISE, Edit, Scene, floating
+
+_STEP = 1e-6
+_LONGEST = 8  # equations that a step may have
+
+
+def steps(scene: Scene) -> Iterator[Edit]:
+    """Each slope left out, twice there, or taken at the value; and each other step of the same shape left out."""
+    needed = scene.program.needed(scene.wanted)
+    moving = [n for n in sorted(scene.cotangent_values & needed) if floating(scene.values[n])]
+    known: set[tuple[int, int]] = set()
+    for e in scene.program.equations:
+        slope = _slope(scene, e, False)
+        if slope is None or e.outs[0] in scene.cotangent_values:
+            continue
+        for a, b in _pairs(scene, moving, slope):
+            known.add((a, b))
+            name = f"the slope of `{e.name}`"
+
+            def made(s: Scene, a: int = a, b: int = b, e: Equation = e, power: int = 0, at_value: bool = False) -> Any:
+                found = _slope(s, e, at_value)
+                return None if found is None else s.again({b: s.values[a] * found**power})
+
+            where = (e.line, e.name)
+            less, more = ("missing_factor", "wrong_term"), ("extra_factor", "wrong_term")
+            yield Edit(more, less, f"{name} is left out", *where, made, 0)
+            yield Edit(less, more, f"{name} is there twice", *where, lambda s, f=made: f(s, power=2), 1)
+            at_value = lambda s, f=made: f(s, power=1, at_value=True)  # noqa: E731
+            text = f"{name} is taken at the value instead of at the argument"
+            yield Edit(("wrong_point",), ("wrong_point", "wrong_term"), text, *where, at_value, 0.5)
+    for b in moving:
+        for a in moving:
+            if a == b or (a, b) in known or np.shape(scene.values[a]) != np.shape(scene.values[b]):
+                continue
+            way = scene.program.way(a, b)
+            if not 1 < len(way) <= _LONGEST or not way[-1].outs or b not in way[-1].outs:
+                continue
+            plain = all(e.eqn.primitive in ELEMENTWISE for e in way)
+            text = f"what stands between {scene.called(a)} and {scene.called(b)} is left out"
+            kinds = ("missing_factor", "wrong_term") if plain else ("missing_term", "missing_factor")
+            made_of = lambda s, a=a, b=b: s.again({b: s.values[a]})  # noqa: E731
+            yield Edit(
+                ("extra_factor", "wrong_term"), kinds, text, way[-1].line, way[-1].name, made_of, 1.25 if plain else 2.5
+            )
+
+
+def _pairs(scene: Scene, moving: list[int], slope: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Cotangents of which one is the other one times a slope."""
+    for a in moving:
+        x = np.asarray(scene.values[a])
+        if x.shape != slope.shape or not np.any(x):
+            continue
+        for b in moving:
+            y = np.asarray(scene.values[b])
+            if a != b and y.shape == x.shape and np.allclose(y, x * slope, rtol=1e-6, atol=1e-8 * np.max(np.abs(y))):
+                yield a, b
+
+
+def _slope(s: Scene, e: Equation, at_value: bool) -> np.ndarray | None:
+    """The slope of an element-wise function, at its argument or at its value, by differences."""
+    if len(e.ins) != 1 or e.eqn.primitive not in ELEMENTWISE:
+        return None
+    x = np.asarray(s.values[e.outs[0] if at_value else e.ins[0]])
+    if x.dtype.kind != "f" or not np.all(np.isfinite(x)):
+        return None
+    h = _STEP * np.maximum(np.abs(x), 1)
+    ahead, behind = (np.asarray(applied(e.eqn, [x + step])[0]) for step in (h, -h))
+    if ahead.dtype.kind != "f":
+        return None
+    found = (ahead - behind) / (2 * h)
+    trivial = np.all(np.isclose(found, found.flat[0])) if found.size else True
+    return None if not np.all(np.isfinite(found)) or (trivial and found.size > 1) else found
