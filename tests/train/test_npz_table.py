@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -120,6 +121,42 @@ def test_an_array_too_large_for_memory(read):
         file.writestr("X.npy", header.getvalue())
         file.writestr("y.npy", header.getvalue())
     assert fault(read, content.getvalue()).startswith("t.npz: `X` must be a readable array, but got: ")
+
+
+def test_a_zip_bomb_is_refused_by_its_headers(read):
+    """254 KB that unfold to 256 MB, of which nothing is allocated."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**28,)})
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("X.npy", header.getvalue() + bytes(2**28))
+        file.writestr("y.npy", zipfile.ZipFile(io.BytesIO(archive(y=Y))).read("y.npy"))
+    assert 200_000 < len(content.getvalue()) < 300_000
+    tracemalloc.start()
+    try:
+        assert fault(read, content.getvalue()) == "t.npz: `X` must have 3 rows like `y`, but got 268435456"
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_than_the_memory_is_refused(read, monkeypatch):
+    monkeypatch.setattr("jmc.train.npz_table.memory_bytes", lambda: 71)
+    assert fault(read, {"X": X, "y": Y}) == "t.npz: must fit into memory, 71 bytes, but got 72 bytes"
+
+
+@pytest.mark.parametrize("change", [-8, 8])
+def test_a_header_that_does_not_tell_the_truth(read, change):
+    array = zipfile.ZipFile(io.BytesIO(archive(X=X))).read("X.npy")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("X.npy", array[:change] if change < 0 else array + bytes(change))
+        file.writestr("y.npy", zipfile.ZipFile(io.BytesIO(archive(y=Y))).read("y.npy"))
+    size = len(array)
+    assert fault(read, content.getvalue()) == (
+        f"t.npz: `X` must be a readable array, but got: {size + change} bytes for shape (3, 2) of float64, "
+        f"which takes {size}"
+    )
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,6 +1,5 @@
 """`jmc train` after its config is checked: data, the run's directory, training, the exit code."""
 
-import os
 import shlex
 import sys
 import time
@@ -12,12 +11,13 @@ from jmc.train import sinks, storage
 from jmc.train.config import ConfigError, load, to_dict
 from jmc.train.data import DataError
 from jmc.train.data import load as load_data
+from jmc.train.memory import in_bytes, memory_bytes
 from jmc.train.problem import Problem, bind
 from jmc.train.record import RunExistsError, check_new, name_of, read_json, to_json
 from jmc.train.resume import NothingLeftError, differences
 from jmc.train.schema import Config
 from jmc.train.signals import InterruptedRunError, Interruption, interruptible
-from jmc.train.summary import describe, in_bytes, report
+from jmc.train.summary import describe, report
 
 DONE, BAD_INPUT, IN_USE, DIVERGED, STORAGE_FAILED = 0, 2, 3, 5, 6
 
@@ -102,10 +102,8 @@ def _default_directory(config: Config) -> Path:
 
 
 def _check_memory(problem: Problem) -> None:
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if problem.bytes > memory:
+    memory = memory_bytes()
+    if memory is not None and problem.bytes > memory:
         raise DataError(
             f"`model.widths`, `train.batch_size` and the steps between two rows must fit into memory, "
             f"{in_bytes(memory)}, but got {problem.parameters:,} parameters, which with their training need about "

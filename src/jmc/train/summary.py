@@ -1,8 +1,9 @@
 """What a run says about itself on the terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from jmc.train.memory import in_bytes
 from jmc.train.problem import Problem
 
 
@@ -71,9 +72,3 @@ def _agreement(mode: str, checks: dict[str, dict[str, float]]) -> str:
 def _aligned(lines: dict[str, str]) -> Iterator[str]:
     width = max(map(len, lines))
     yield from (f"{name:<{width}}  {text}" for name, text in lines.items())
-
-
-def in_bytes(count: int) -> str:
-    units: Sequence[str] = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
-    power = min(max(count.bit_length() - 1, 0) // 10, len(units) - 1)
-    return f"{count / 1024**power:,.4g} {units[power]}"
