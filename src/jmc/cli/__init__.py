@@ -25,8 +25,8 @@ BAD_USAGE, STORAGE_FAILED, INTERRUPTED, READER_GONE = 2, 6, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `jmc` with the arguments, those of the process by default, and returns its exit code.
 
-    0 done · 1 a check failed · 2 bad usage, config or data · 3 undecided · 4 another convention · 5 diverged ·
-    6 storage failed · 130 interrupted.
+    0 done · 1 a check failed · 2 bad usage, config or data · 3 undecided, or the run directory is in use ·
+    4 another convention · 5 diverged · 6 storage failed · 130 and 143 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
