@@ -15,7 +15,8 @@ examples:
   jmc derive "sum((A @ x - b)**2)" "A: m, n" "x: n" "b: m" --wrt x
   jmc derive "x @ A @ x" "x: n" "A: n, n symmetric" --order 2
   jmc derive "-sum(y * log_softmax(W @ x))" "W: k, n" "x: n" "y: k one-hot" --wrt W --python
-  jmc derive layer.py:loss "w: d" "X: N, d" "y: N"
+  jmc derive layer.py:loss "w: d" "X: N, d" "y: N" --steps
+  jmc derive --article --html article.html
 
 Shapes are symbols or whole numbers; a scalar has none ("b:"). After a shape, facts: symmetric, spd, orthogonal,
 diagonal, one-hot, positive, invertible, integer. The formula is printed only if it was certified: its code is compared
@@ -31,6 +32,10 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(parser, arguments)
     if options.order < 1:
         parser.error(f"`--order` must be at least 1, but got {options.order}")
+    if options.article:
+        return _article(options.html)
+    if options.function is None:
+        parser.error("an expression or a function is required")
     shapes: dict[str, str] = {}
     for described in options.shapes:
         name, colon, shape = described.partition(":")
@@ -79,6 +84,21 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _article(html: str | None) -> int:
+    """The article's examples, as a page or one below the other."""
+    from jmc.formula.article import TITLE, derivations
+    from jmc.formula.page import page
+
+    found = derivations()
+    if html is not None:
+        Path(html).write_text(page(TITLE, found), encoding="utf-8")
+        print(html)
+        return 0
+    for title, _, derivation in found:
+        print(f"{title}\n  " + derivation.text.replace("\n", "\n  "))
+    return 0
+
+
 def _function(place: str, shapes: dict[str, str]) -> Any:
     """The function that is named, or the expression as a function of what has a shape."""
     from jmc.formula.expression import Expression
@@ -109,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("function", metavar="EXPRESSION", help="in the notation of NumPy, or FILE.py:NAME, MODULE:NAME")
+    parser.add_argument(
+        "--article", action="store_true", help="derive every example of the article; with --html, as a page"
+    )
+    parser.add_argument(
+        "function", metavar="EXPRESSION", nargs="?", help="in the notation of NumPy, or FILE.py:NAME, MODULE:NAME"
+    )
     parser.add_argument("shapes", metavar="SHAPE", nargs="*", help='of each argument, "A: m, n" and facts')
     parser.add_argument("--wrt", metavar="NAME", help="the argument; the first one if left out")
     parser.add_argument("--order", metavar="N", type=int, default=1, help="of the derivative")

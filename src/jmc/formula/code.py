@@ -97,6 +97,10 @@ class Coder:
                 return f"{np}.ones({node.value})", ATOM
             case "eye":
                 return f"{np}.eye({str(node.value).replace(' ', ' * ')})", ATOM
+            case "entry":
+                return f"{self._at(node.args[0], ATOM)}[{node.value}]", ATOM
+            case "basis":
+                return f"{np}.eye({node.value[1]})[{node.value[0]}]", ATOM
             case "sum":
                 return self._sum(node), SUM
             case "scaled":

@@ -30,6 +30,8 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
                 whole = getattr(tensor.number, "denominator", 0) == 1
                 if tensor.number < 0 or not whole:
                     found[f"{_base(tensor, shown[0])} {'≠' if whole or _is_norm(tensor) else '>'} 0"] = None
+            elif tensor.function == "log" and _even(tensor.args[0]) is not None:
+                found[f"{text(matrix(_even(tensor.args[0]) or tensor))} ≠ 0"] = None
             elif condition := FUNCTIONS[tensor.function].condition if tensor.function in FUNCTIONS else "":
                 found[condition.format(*shown)] = None
         elif isinstance(tensor, Op) and tensor.name in ("inv", "logdet", "det"):
@@ -38,6 +40,12 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
                 found[f"{text(matrix(tensor.args[0]))} invertible"] = None
     except NotMatrix:
         pass
+
+
+def _even(tensor: Tensor) -> Tensor | None:
+    """x of x², x⁴, …"""
+    even = isinstance(tensor, Map) and tensor.function == "power" and tensor.number % 2 == 0
+    return tensor.children[0] if even else None
 
 
 def _is_norm(tensor: Map) -> bool:

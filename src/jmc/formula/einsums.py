@@ -35,6 +35,8 @@ class Einsums:
                 return self.coder.fill(function.code, *map(self.code, tensor.args))
             case Op() if tensor.name == "iota":
                 return f"{self.np}.arange({self._size(tensor.shape[0])})"
+            case Op() if tensor.name.startswith("basis"):
+                return f"{self.np}.eye({tensor.shape[0]})[{tensor.name[5:]}]"
             case Op():
                 self.coder.need(HELPERS.get(tensor.name, ""))
                 return self.coder.fill(OPERATORS[tensor.name], *map(self.code, tensor.args))
@@ -65,10 +67,11 @@ class Einsums:
             if label not in used:
                 specs.append(letters[label])
                 operands.append(f"{self.np}.ones({self._size(tensor.dims[label])})")
+        best = ", optimize=True" if len(operands) > 2 and self.np == "np" else ""
         number = number_code(tensor.coefficient)
         if not operands:
             return number if number.isdigit() else f"({number})"
-        inner = f'{self.np}.einsum("{",".join(specs)}->{out}", {", ".join(operands)})'
+        inner = f'{self.np}.einsum("{",".join(specs)}->{out}", {", ".join(operands)}{best})'
         if len(operands) == 1 and specs[0] == out:
             inner = operands[0]
         return inner if tensor.coefficient == 1 else f"({number}) * {inner}"

@@ -27,6 +27,12 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
         one_hot = isinstance(tensor, Argument) and "one-hot" in tensor.facts
         if one_hot and len(labels) - 1 in lone and _rest_known(labels, count, out):
             return Fraction(1), rest, {}
+        if isinstance(tensor, Op) and tensor.name.startswith("basis") and labels[0] not in out:
+            for other, others in rest:
+                if isinstance(other, Op) and other.name.startswith("basis") and others == labels:
+                    left = [part for part in rest if part != (other, others)]
+                    if all(labels[0] not in ls for _, ls in left):
+                        return Fraction(int(other.name == tensor.name)), left, {}
         if isinstance(tensor, Op) and tensor.name == "inv" and len(labels) == 2:
             found = _cancelled(tensor.args[0], labels, rest, count, out, sizes)
             if found is not None:

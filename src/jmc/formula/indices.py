@@ -107,7 +107,7 @@ def _hoisted(tensor: Tensor, parts: list[tuple[str, Tensor, Node]], taken: set[s
     """Operations on whole arrays, and what functions are applied to, by names."""
 
     def change(inner: Tensor) -> Tensor:
-        if isinstance(inner, Op) and inner.name != "iota":
+        if isinstance(inner, Op) and inner.args:
             return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
         if isinstance(inner, Map) and inner.function != "power":
             args = [_called(a, "map", parts, taken) if _operators(a) and a.shape else a for a in inner.args]
@@ -175,6 +175,8 @@ class _Writer:
                 return self._map(tensor, letters)
             case Op() if tensor.name == "iota":
                 return letters[0], ATOM
+            case Op() if tensor.name.startswith("basis"):
+                return style.delta.format(f"{letters[0]}{int(tensor.name[5:]) + 1}"), ATOM
             case Op():
                 (arg,) = tensor.args
                 free = [x for x in LETTERS if x not in self.used]

@@ -79,6 +79,8 @@ def _squared(tensor: Tensor) -> Tensor | None:
 
 
 def _operator(tensor: Op) -> Node:
+    if tensor.name.startswith("basis"):
+        return Node("basis", 1, (), (int(tensor.name[5:]), tensor.shape[0]))
     if tensor.name == "iota" or (tensor.name == "covariance" and len(tensor.shape) > 2):
         raise NotMatrix
     if tensor.name == "covariance":  # of p, which stands in it three times
@@ -209,6 +211,13 @@ def _dot(weight: Node | None, dim: Dim) -> Node:
     if weight.op == "power" and weight.value == 2:
         return scaled(1, [(Node("norm", 0, weight.args), Fraction(2))])
     if weight.op == "hadamard":
+        basis = [node for node in weight.args if node.op == "basis"]
+        if basis and len(weight.args) == 2:
+            (other,) = [node for node in weight.args if node is not basis[0]]
+            if other.op == "basis":
+                return Node("number", 0, (), Fraction(int(other.value == basis[0].value)))
+            if other.op in ("symbol", "sum"):
+                return Node("entry", 0, (other,), basis[0].value[0])
         first, *rest = sorted(weight.args, key=lambda node: node.op == "chain" and node.args[0].rank == 2)
         return chain([transpose(first), hadamard(rest)])
     if weight.op == "chain" and weight.args[0].op == "diag":

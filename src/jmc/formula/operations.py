@@ -178,6 +178,39 @@ def _reshape(pair: Pair, x: Tensor) -> Tensor:
     raise NoFormula("a reshape that joins or splits axes has no formula")
 
 
+def _concatenate(pair: Pair, *args: Tensor) -> Tensor:
+    """Entries of a fixed number, one beside the other: the sum of each times a vector of the standard basis."""
+    axis, shape = pair.one.params["dimension"], pair.full_shape()
+    if any(pair.full_shape(k)[axis] != 1 for k in range(len(args))):
+        raise NoFormula("a concatenation of arrays has no formula")
+    out = [k for k, dim in enumerate(shape) if dim != 1]
+    rest = [k for k in out if k != axis]
+    terms = []
+    for k, arg in enumerate(args):
+        e = Op((len(args),), f"basis{k}", ())
+        terms.append(product(ONE, [(arg, tuple(rest)), (e, (axis,))], out, dict(enumerate(shape))))
+    return add(terms)
+
+
+def _slice(pair: Pair, x: Tensor) -> Tensor:
+    """One entry along axes of a fixed size: the product with a vector of the standard basis."""
+    params, full = pair.one.params, pair.full_shape(0)
+    if pair.other.params["start_indices"] != params["start_indices"] or params["strides"] is not None:
+        raise NoFormula("a slice has no formula, but of single entries")
+    kept = [axis for axis, dim in enumerate(full) if dim != 1]
+    parts, out = [(x, tuple(kept))], []
+    for axis in kept:
+        start, limit = params["start_indices"][axis], params["limit_indices"][axis]
+        dim = full[axis]
+        if isinstance(dim, int) and limit - start == 1:
+            parts.append((Op((dim,), f"basis{start}", ()), (axis,)))
+        elif start == 0 and pair.one.invars[0].aval.shape[axis] == limit:
+            out.append(axis)
+        else:
+            raise NoFormula("a slice has no formula, but of single entries along an axis of a fixed size")
+    return product(ONE, parts, out, dict(enumerate(full)))
+
+
 def _exp2(pair: Pair, x: Tensor) -> Tensor:
     return apply("exp", times(apply("log", number(2)), x))
 
@@ -215,5 +248,7 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     p.transpose_p: _transpose,
     p.dot_general_p: _dot_general,
     p.reshape_p: _reshape,
+    p.concatenate_p: _concatenate,
+    p.slice_p: _slice,
     p.is_finite_p: lambda pair, x: full(1, x.shape),
 }

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
-from jmc.formula.style import TEXT, Style, number
+from jmc.formula.style import SUB, TEXT, Style, number
 
 SUM, PRODUCT, ATOM = 1, 2, 3
 OPERATORS = {
@@ -43,8 +43,16 @@ class Printer:
             case "symbol" | "size":
                 return style.name(node.value), ATOM
             case "number":
-                whole = isinstance(node.value, Fraction) and node.value.denominator == 1
-                return number(node.value, style), SUM if node.value < 0 else ATOM if whole else PRODUCT
+                shown = number(node.value, style)
+                return shown, SUM if node.value < 0 else ATOM if shown.strip("\\").isalnum() else PRODUCT
+            case "entry":
+                inner = self.at(args[0], ATOM)
+                sub = str(node.value + 1)
+                return inner + sub.translate(SUB) if style.kind == "text" else style.sub.format(inner, sub), ATOM
+            case "basis" if style.kind == "text":
+                return f"e{str(node.value[0] + 1).translate(SUB)}", ATOM
+            case "basis":
+                return style.sub.format("e", node.value[0] + 1), ATOM
             case "ones":
                 return style.ones, ATOM
             case "eye":
@@ -120,6 +128,10 @@ class Printer:
         style = self.style
         body, *scalars = node.args
         coefficient, exponents = node.value
+        chains = [k for k, (s, e) in enumerate(zip(scalars, exponents, strict=True)) if s.op == "chain" and e == 1]
+        if body == UNIT and len(chains) == 1 and (len(scalars) > 1 or coefficient != 1):  # (1/N) xᵀ y
+            body = scalars.pop(chains[0])
+            exponents = [e for k, e in enumerate(exponents) if k != chains[0]]
         sign = style.minus if coefficient < 0 else ""
         coefficient = abs(coefficient)
         top, under = [], []

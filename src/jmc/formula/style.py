@@ -16,7 +16,7 @@ GREEK = {
 _SPELT = {"lam": "lambda", "lamda": "lambda", "lambda_": "lambda", "lmbda": "lambda", "eps": "varepsilon"}
 _LATEX_GREEK = {name: f"\\{_SPELT.get(name, name)}" for name in GREEK}
 _SUPER = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
-_SUB = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+SUB = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _parts(symbol: str) -> tuple[str, str]:
 
 def _text_name(symbol: str) -> str:
     stem, digits = _parts(symbol)
-    return GREEK.get(stem, stem) + digits.translate(_SUB)
+    return GREEK.get(stem, stem) + digits.translate(SUB)
 
 
 def _latex_name(symbol: str) -> str:
@@ -141,4 +141,4 @@ def number_code(value: Number) -> str:
     """The number in Python, to the last digit."""
     if isinstance(value, Fraction):
         return str(value.numerator) if value.denominator == 1 else f"{value.numerator} / {value.denominator}"
-    return repr(float(value))
+    return repr(float(value)) if math.isfinite(value) else f'float("{value}")'
