@@ -127,7 +127,7 @@ def test_steps_are_the_vector_chain_rule():
         "u₂ = tanh(u₁)   ∂u₂/∂u₁ = diag(1 − tanh²(u₁))   tanh (L-act-tanh)",
         "u₃ = ‖u₂‖²      ∂u₃/∂u₂ = 2 u₂ᵀ                 dot product (P-5.2)",
         "∂f/∂x = (∂u₃/∂u₂) (∂u₂/∂u₁) (∂u₁/∂x)",
-        "      = 2 ((1 − tanh²(W x + b)) ⊙ tanh(W x + b))ᵀ W",
+        "      = 2 (tanh(W x + b) ⊙ (1 − tanh²(W x + b)))ᵀ W",
     ]
     assert d.steps.max_error < 1e-12
     assert d.steps.latex.count(r"\\") == 4

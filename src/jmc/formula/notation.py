@@ -132,7 +132,7 @@ def _reading(node: Node) -> int:
     """What is read first: names, then functions, then sums."""
     if node.op == "power":
         return _reading(node.args[0])
-    if node.op == "call" and node.value.startswith("co"):
+    if node.op == "call" and node.value in ("cosigmoid", "sech2", "not"):
         return 3
     return {"symbol": 0, "size": 0, "call": 2, "sum": 4}.get(node.op, 1)
 
