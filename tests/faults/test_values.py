@@ -48,6 +48,17 @@ def test_nan_at_step_k(own, tmp_path, monkeypatch, capsys, seed, every):
     assert capsys.readouterr().out.startswith(expected)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
+def test_memory_that_runs_out(asked, tmp_path, monkeypatch, capsys, error):
+    def train(*_, **__):
+        raise error
+
+    monkeypatch.setattr(fit, "train", train)
+    assert begin(asked, tmp_path / "run") == 2
+    said = "jmc: the memory of the device must suffice for `model.widths` and `train.batch_size`, but it ran out\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("widths", "says"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -69,7 +70,7 @@ def _watched(problem: Problem) -> bool:
 
 def _skeleton(problem: Problem) -> tuple[dict[str, jax.ShapeDtypeStruct], optax.GradientTransformation, Batches]:
     """The shapes of the parameters, the optimizer, and the draws."""
-    dtype = jax.dtypes.canonicalize_dtype(problem.config.train.dtype)
+    dtype = jnp.dtype(problem.config.train.dtype)
     params = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in problem.shapes.items()}
     key, streamed = jax.random.key(problem.config.train.seed), problem.data.stream is not None
     batches = Batches(key, problem.examples, problem.batch_size, in_order=streamed)

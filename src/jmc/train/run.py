@@ -18,6 +18,7 @@ from jmc.train.resume import NothingLeftError, differences
 from jmc.train.schema import Config
 from jmc.train.signals import InterruptedRunError, Interruption, interruptible
 from jmc.train.summary import describe, report
+from jmc.train.toml_source import dump
 
 DONE, BAD_INPUT, IN_USE, DIVERGED, STORAGE_FAILED = 0, 2, 3, 5, 6
 
@@ -84,7 +85,9 @@ def _failure(error: Exception) -> tuple[list[str], int]:
     if isinstance(error, OSError):
         return [f"jmc: the run cannot be written: {error}"], STORAGE_FAILED
     if isinstance(error, MemoryError):
-        return ["jmc: the memory does not suffice for `model.widths` and `train.batch_size`"], BAD_INPUT
+        return [
+            "jmc: the memory of the device must suffice for `model.widths` and `train.batch_size`, but it ran out"
+        ], BAD_INPUT
     return [f"jmc: {error}"], next(code for kind, code in _CODES.items() if isinstance(error, kind))
 
 
@@ -127,12 +130,19 @@ def _train(
 
         # float64 for this run alone; the process's own setting stays as it is
         with jax.enable_x64(problem.config.train.dtype == "float64"):
-            return fit(problem, directory, resumed=resumed, interruption=interruption, quiet=quiet, began=began)
+            try:
+                return fit(problem, directory, resumed=resumed, interruption=interruption, quiet=quiet, began=began)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" in str(error):
+                    raise MemoryError from None
+                raise
 
 
 def _finished(problem: Problem, directory: Path) -> dict[str, Any] | None:
     """The result of a run that has nothing left to do. Raises ConfigError, DivergedRunError."""
-    lines = [*differences(to_dict(load(directory / "config.toml")), problem.config)]
+    path = problem.config.data.path  # where the data lie now
+    before = load(directory / "config.toml", [f"data.path={dump(path)}"] if path else [])
+    lines = [*differences(to_dict(before), problem.config)]
     if lines:
         raise ConfigError(lines)
     result = read_json(directory / "result.json")
