@@ -55,10 +55,10 @@ def test_refusals(capsys, folder, name, reason):
 
 def test_a_page_that_cannot_be_written(capsys, folder):
     (folder / "taken").mkdir()
-    for page, reason in (
-        (folder / "none" / "page.html", "No such file or directory"),
-        (folder / "taken", "Is a directory"),
-    ):
-        code, out, err = jmc_report(capsys, folder / "runs", "--output", page)
-        assert (code, out, err) == (6, "", f"jmc report: {page}: cannot be written: {reason}\n")
+    code, out, err = jmc_report(capsys, folder / "runs", "--output", folder / "none" / "page.html")
+    assert (code, out) == (6, "")
+    assert err == f"jmc report: {folder / 'none' / 'page.html'}: cannot be written: No such file or directory\n"
+    code, out, err = jmc_report(capsys, folder / "runs", "--output", folder / "taken")
+    assert (code, out) == (2, "")
+    assert err == f"jmc report: `--output` must be a file, but got the folder {folder / 'taken'}\n"
     assert sorted(path.name for path in folder.iterdir()) == ["runs", "taken"]

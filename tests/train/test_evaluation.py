@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from problems import configure, dataset
 
-from jmc.train import loop
+from jmc.train import evaluation, loop
 from jmc.train.evaluation import Evaluator, evaluate
 from jmc.train.model import initial
 from jmc.train.problem import bind
@@ -125,3 +125,37 @@ class TestGradientChecks:
         params = {"w": jnp.zeros(3, "float32"), "b": jnp.asarray(-1.0, "float32")}
         for check in evaluate(dead, params, Evaluator(dead)).gradient_checks:
             assert (check.largest_gradient, check.largest_difference, check.normwise) == (0.0, 0.0, 0.0)
+
+
+class TestOver:
+    """The metrics of examples that come in pieces are those of all of them."""
+
+    @pytest.mark.parametrize("sizes", [[12], [5, 7], [0, 1, 2, 9], [3, 3, 3, 3]])
+    @pytest.mark.parametrize("rows", [1, 4, 5, 12, 100])
+    def test_any_pieces(self, regression, monkeypatch, sizes, rows):
+        problem, params, evaluator = regression
+        monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", rows)
+        X, y = problem.data.X_train, problem.data.y_train
+        cuts = np.cumsum(sizes)[:-1]
+        found = evaluator.over(params, zip(np.split(X, cuts), np.split(y, cuts), strict=True))
+        assert found == pytest.approx(evaluator(params, evaluator.arrays(X, y), y), rel=1e-5)
+
+    def test_classes_and_penalties(self, classification, monkeypatch):
+        problem, params, evaluator = classification
+        monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 7)
+        X, y = problem.data.X_train, problem.data.y_train
+        found = evaluator.over(params, [(X[:20], y[:20]), (X[20:], y[20:])])
+        assert found["accuracy"] == evaluator(params, evaluator.arrays(X, y), y)["accuracy"]
+        assert found["loss"] == pytest.approx(
+            evaluator(params, evaluator.arrays(X, y), y)["loss"], rel=0.02
+        )  # bfloat16
+
+    @pytest.mark.parametrize("rows", [1, 3, 10, 11, 50])
+    def test_rows_are_regrouped_in_their_order(self, rows):
+        numbers = np.arange(11)
+        parts = [(numbers[a:b, None], numbers[a:b]) for a, b in ((0, 4), (4, 4), (4, 11))]
+        found = list(evaluation.regrouped(iter(parts), rows))
+        assert [len(y) for _, y in found[:-1]] == [rows] * (len(found) - 1)
+        assert 0 < len(found[-1][1]) <= rows
+        np.testing.assert_array_equal(np.concatenate([y for _, y in found]), numbers)
+        np.testing.assert_array_equal(np.concatenate([X for X, _ in found])[:, 0], numbers)

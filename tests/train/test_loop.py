@@ -150,6 +150,13 @@ class TestBatches:
         with jax.enable_x64(True):
             np.testing.assert_array_equal(self.draw(DRAWN.key, self.steps), expected)
 
+    def test_in_order_a_chunk_is_its_own_batches(self):
+        batches = Batches(DRAWN.key, N, 4, in_order=True)
+        for start in (0, 7):
+            found = batches.indices(start + jnp.arange(3, dtype=jnp.int32))
+            assert found.dtype == jnp.int32
+            np.testing.assert_array_equal(found, np.arange(12).reshape(3, 4))
+
     def test_the_full_batch_draws_nothing(self):
         assert Batches(DRAWN.key, N, None).indices(self.steps) is None
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from jmc.train.metrics import metrics
+from jmc.train.metrics import metrics, totals
 
 Y = np.array([1.0, 2.0, 3.0, 6.0])
 
@@ -32,3 +32,18 @@ def test_a_diverging_prediction_is_measured_without_a_warning(extreme):
 
 def test_accuracy():
     assert metrics("classification", np.array([0, 1, 2, 2]), np.array([0, 2, 2, 2])) == {"accuracy": 0.75}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 9])
+def test_totals_of_two_parts_add_up_to_those_of_both(cut):
+    rng = np.random.default_rng(0)
+    y, a = rng.normal(100, 1, 9), rng.normal(100, 1, 9)
+    both = totals("regression", y[:cut], a[:cut]) + totals("regression", y[cut:], a[cut:])
+    assert both.metrics() == pytest.approx(metrics("regression", y, a), rel=1e-11)
+    y, a = rng.integers(0, 3, 9), rng.integers(0, 3, 9)
+    both = totals("classification", y[:cut], a[:cut]) + totals("classification", y[cut:], a[cut:])
+    assert both.metrics() == metrics("classification", y, a)
+
+
+def test_a_target_that_never_changes_has_no_r2():
+    assert np.isnan(metrics("regression", np.full(1000, 0.1), np.zeros(1000))["r2"])

@@ -1,5 +1,6 @@
 """Training from files that are not loaded, from its first step, or where it was left, to its report."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -53,6 +54,7 @@ def config(folder, loss="mean_squared_error", train=None, every=0, **data):
         optimizer={"learning_rate": 0.02, "kind": "adam"},
         train={"epochs": 4, "batch_size": 16, "log_every": 5} | (train or {}),
         checkpoint={"every_steps": every},
+        log={"csv": bool(every)},
     )
 
 
@@ -148,6 +150,8 @@ def test_a_resumed_run_ends_with_the_same_bits(folder, tmp_path, monkeypatch, pa
         for timing in ("seconds", "steps_per_second"):
             one.pop(timing), other.pop(timing)
         assert one == other
+    with (tmp_path / "cut" / "metrics.csv").open(newline="") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [json.loads(line)["step"] for line in rows[1]]
 
 
 @pytest.mark.usefixtures("small")
@@ -184,10 +188,10 @@ def test_a_file_that_breaks_off_under_training_is_one_line(folder, tmp_path, cap
     def part(stream, block, *, held_out):
         calls.append(block)
         if len(calls) > 10:
-            monkeypatch.setattr(type(stream.blocks), "checked", gone)
+            object.__setattr__(stream.blocks, "read", gone)
         return checked(stream, block, held_out=held_out)
 
-    def gone(blocks, block):
+    def gone(block):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(room.Stream, "part", part)

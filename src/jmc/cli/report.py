@@ -1,7 +1,6 @@
 """`jmc report`: runs compared in one page."""
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,9 @@ def run(arguments: Sequence[str]) -> int:
 
     from jmc.train.runs import find, read
 
+    if options.output.is_dir():
+        print(f"jmc report: `--output` must be a file, but got the folder {options.output}", file=sys.stderr)
+        return BAD_USAGE
     found: list[Path] = []
     for folder in options.runs:
         try:
@@ -39,15 +41,12 @@ def run(arguments: Sequence[str]) -> int:
         found += directories
 
     from jmc.train.comparison import render
+    from jmc.train.storage import write_file
 
     page = render([read(directory) for directory in dict.fromkeys(found)])
-    partial = options.output.with_name(f".{options.output.name}.tmp")
     try:
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(options.output)
+        write_file(options.output, lambda sink: sink.write(page.encode()))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         print(f"jmc report: {options.output}: cannot be written: {error.strerror}", file=sys.stderr)
         return STORAGE_FAILED
     print(options.output)

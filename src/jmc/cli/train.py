@@ -17,7 +17,9 @@ A run saves its state every checkpoint.every_seconds (and checkpoint.every_steps
 or SIGTERM interrupts it; a second signal ends it at once. --resume goes on where it was left and arrives at the same
 bits as a run without a break. train.steps, train.log_every and [checkpoint] may be --set anew for it.
 
-A config has the tables [data], [model], [loss], [optimizer], [train] and [checkpoint]; configs/ has examples.
+A config has the tables [data], [model], [loss], [optimizer], [train], [checkpoint] and [log]; configs/
+has examples. With train.patience it stops early and keeps the best parameters, not the last. A .npy or .parquet file is
+read while it is trained on. `jmc runs` lists runs, `jmc report` compares them.
 Progress and messages go to standard error, results to standard output.
 exit codes: 0 done, 2 bad usage, config or data, 3 the run directory is in use, 5 diverged, 6 storage failed,
 130 and 143 interrupted

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Shaped
 
 from jmc.train.moments import Moments, combined, moments
 
@@ -68,13 +68,3 @@ def totals(task: str, y: Shaped[np.ndarray, " N"], prediction: Shaped[np.ndarray
 def metrics(task: str, y: Shaped[np.ndarray, " N"], prediction: Shaped[np.ndarray, " N"]) -> dict[str, float]:
     """R², RMSE and MAE of a regression, in the target's unit; the accuracy of a classification."""
     return totals(task, y, prediction).metrics()
-
-
-def regression(y: Float[np.ndarray, " N"], prediction: Float[np.ndarray, " N"]) -> dict[str, float]:
-    """R², RMSE and MAE."""
-    return metrics("regression", y, prediction)
-
-
-def classification(y: Int[np.ndarray, " N"], prediction: Int[np.ndarray, " N"]) -> dict[str, float]:
-    """The share of examples whose class is predicted."""
-    return metrics("classification", y, prediction)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jmc.train.blocks import Blocks
 
-WINDOW_BYTES = 2**25
+WINDOW_BYTES = 2**24
 """What the features of one window take in the dtype that the model computes in, unless one block takes more."""
 
 
@@ -61,15 +61,17 @@ class Stream:
         Raises DataError where the file can no longer be read.
         """
         try:
-            X, y = self.blocks.checked(block)
+            X, y = self.blocks.read(block)
         except OSError as error:
             raise DataError(f"{self.blocks.path}: cannot be read: {error.strerror or error}") from None
         rows = np.arange(self.blocks.starts[block], self.blocks.starts[block + 1])
         chosen = is_held_out(rows, self.seed, self.fraction) == held_out
         return self.scaled(X[chosen]), self.targets(y[chosen])
 
-    def scaled(self, X: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
-        return (X - self.feature_mean) / self.feature_scale
+    def scaled(self, X: Num[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+        scaled = X - self.feature_mean
+        scaled /= self.feature_scale
+        return scaled
 
     def targets(self, y: Shaped[np.ndarray, " n"]) -> Num[np.ndarray, " n"]:
         """Values, standardised, or the indices of classes."""
@@ -103,7 +105,7 @@ class Stream:
                     targets = encode(targets)
                     y = np.empty((rows, *targets.shape[1:]), targets.dtype) if y is None else y
                     places = place[done : done + len(features)]
-                    X[places], y[places] = features.astype(dtype), targets
+                    X[places], y[places] = features, targets
                     done += len(features)
                 assert y is not None
                 yield X[skipped:], y[skipped:]
