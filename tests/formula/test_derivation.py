@@ -158,6 +158,17 @@ def test_the_page_is_self_contained():
     assert "http" not in page.replace("http://www.w3.org/1998/Math/MathML", "")
 
 
+def test_a_tied_argument_is_told():
+    d = jmc.derive(logdet, "X")("n n spd")
+    assert d.text == "∂logdet/∂X = X⁻¹\n  the entries of X are free: that it is spd is no constraint"
+
+
+def test_sizes_are_those_at_which_the_formula_is_defined():
+    d = jmc.derive(lambda X: jnp.linalg.det(X.T @ X), "X")("m n")
+    assert d.formula == "2 det(Xᵀ X) X (Xᵀ X)⁻¹"
+    assert all(sizes["m"] > sizes["n"] for sizes in d.certificate.sizes)
+
+
 def test_layouts():
     A = {"A": "m, n", "x": "n"}
     f = lambda A, x: jnp.sin(A @ x)  # noqa: E731

@@ -1,6 +1,6 @@
 """The certificate of a formula: its code against AD and differences, at random points of two sizes, in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +70,26 @@ def certify(
     worst, oracles = 0.0, {}
     used, samples = [], []
     for which in (0, 1):
-        sizes, points = _usable(below, inputs, which, argnum)
+        for usable in _usable(below, inputs, which, argnum):
+            sizes, points = usable
+            try:
+                values = [
+                    {target: _value(g, args) for target, g in compiled.items() if target != "jax" or not point}
+                    for point, (args, _) in enumerate(points)
+                ]
+            except np.linalg.LinAlgError:  # XᵀX has no inverse if X has more columns than rows
+                continue
+            break
+        else:
+            raise NotCertified("no arguments were found at which AD, differences and the formula are defined")
         used.append(sizes)
         samples.append((sizes, points[0][0]))
-        for point, (args, estimates) in enumerate(points):
-            found = {target: _value(g, args) for target, g in compiled.items() if target != "jax" or point == 0}
+        for found, (_, estimates) in zip(values, points, strict=True):
             for estimate in estimates:
                 oracles[estimate.name] = None
                 for target, value in found.items():
                     worst = max(worst, _difference(value, estimate, target))
-    found = Certificate(
+    certificate = Certificate(
         ok=True,
         max_error=worst,
         points=2 * POINTS,
@@ -87,7 +97,7 @@ def certify(
         oracles=tuple(oracles),
         versions={"jax": jax.__version__, "numpy": np.__version__},
     )
-    return found, samples[0]
+    return certificate, samples[0]
 
 
 def load(code: str, name: str) -> Callable[..., Any]:
@@ -124,8 +134,8 @@ def _difference(value: np.ndarray, estimate: Estimate, target: str) -> float:
 Points = list[tuple[list[np.ndarray], list[Estimate]]]
 
 
-def _usable(f: Callable[..., Any], inputs: Inputs, which: int, argnum: int) -> tuple[dict[str, int], Points]:
-    """Sizes and arguments at which the oracles agree with each other: XᵀX has an inverse only if X is tall enough."""
+def _usable(f: Callable[..., Any], inputs: Inputs, which: int, argnum: int) -> Iterator[tuple[dict[str, int], Points]]:
+    """Sizes and arguments at which the oracles agree with each other."""
     sizes = inputs.sizes.at(which)
     swapped = dict(zip(sizes, reversed(sizes.values()), strict=True))
     rotated = dict(zip(sizes, [*list(sizes.values())[1:], *list(sizes.values())[:1]], strict=True))
@@ -133,8 +143,8 @@ def _usable(f: Callable[..., Any], inputs: Inputs, which: int, argnum: int) -> t
         for kind in KINDS:
             points = _points(f, inputs, chosen, kind, argnum)
             if points and _agree(points[0][1]):
-                return chosen, points
-    raise NotCertified("no arguments were found at which AD and differences agree on the derivative")
+                yield chosen, points
+                break
 
 
 def _agree(estimates: Sequence[Estimate]) -> bool:

@@ -75,9 +75,17 @@ class Derivation:
         lines = [f"{self.left} = {self.formula}"]
         for k, (name, meaning) in enumerate(self.where.items()):
             lines.append(f"  {'where' if k == 0 else '     '} {name} = {meaning}")
-        lines += [f"  {self._written.note}"] if self._written.note else []
+        lines += [f"  {note}" for note in self.notes]
         lines += [f"  for {condition}" for condition in self.conditions]
         return "\n".join(lines)
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read the formula."""
+        _, argument, *_ = self._read
+        tied = {"symmetric", "spd", "psd", "diagonal", "orthogonal"} & argument.facts
+        free = f"the entries of {self.wrt} are free: that it is {min(tied)} is no constraint" if tied else ""
+        return [note for note in (self._written.note, free) if note]
 
     @property
     def equation_latex(self) -> str:

@@ -20,7 +20,7 @@ from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor
 from jmc.formula.written import assembled
 
 SUM, PRODUCT, ATOM = 1, 2, 3
-LETTERS = "ijklabcdpqrstuvwxyz"
+LETTERS = [letter + prime for prime in ("", "'", "''") for letter in "ijklabcdpqrstuvwxyz"]
 NAMES = {"softmax": "PQRS", "inv": "KMGH", "map": "ZUVH", "sum": "EDGB"}
 
 
