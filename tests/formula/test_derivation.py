@@ -75,6 +75,8 @@ TABLE = [
     (lambda W, x: jnp.tanh(W @ x), "W: m n, x: n", "W", 1, "diag(1 − tanh²(W x)) ⊗ xᵀ"),
     (lambda X, A, B: A @ X @ B, "X: m n, A: p m, B: n q", "X", 1, "A ⊗ Bᵀ"),
     (lambda X: inv(X), "X: n n", "X", 1, "−X⁻¹ ⊗ X⁻ᵀ"),
+    (lambda X, a: logdet(a * X), "X: n n, a:", "X", 1, "a (a X)⁻ᵀ"),
+    (lambda x, p: jnp.sum(x**p) ** (1 / p), "x: n positive, p: positive", "x", 1, "(𝟏ᵀ x^p)^(1/p − 1) x^(p − 1)"),
     (lambda x, y: jnp.outer(x, y), "x: m, y: n", "x", 1, "I_m ⊗ y"),
 ]  # fmt: skip
 

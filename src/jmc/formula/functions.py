@@ -101,7 +101,7 @@ FUNCTIONS: dict[str, Function] = {
         SIGMOID,
     ),
     "softplus": Function("softplus", r"\operatorname{softplus}", "{np}.logaddexp({0}, 0)", (_f("sigmoid"),)),
-    "log_sigmoid": Function("ln σ({0})", r"\ln\sigma({0})", "-{np}.logaddexp(-({0}), 0)", (_f("cosigmoid"),)),
+    "log_sigmoid": Function("ln σ({0})", r"\ln\sigma({0})", "(-{np}.logaddexp(-({0}), 0))", (_f("cosigmoid"),)),
     "relu": Function(
         "relu", r"\operatorname{relu}", "{np}.maximum({0}, 0)", (_f("step"),), condition="{0} = 0: the value 0 is taken"
     ),
@@ -122,7 +122,7 @@ FUNCTIONS: dict[str, Function] = {
     "pow": Function(
         "{0}^{1}",
         r"{0}^{{{1}}}",
-        "{0} ** {1}",
+        "({0} ** {1})",
         (
             lambda x, y: times(y, apply("pow", x, add([y, full(-1, y.shape)]))),
             lambda x, y: times(apply("pow", x, y), apply("log", x)),

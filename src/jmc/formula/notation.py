@@ -64,7 +64,7 @@ def transpose(node: Node) -> Node:
             return Node("kron", 2, tuple(transpose(arg) for arg in node.args))
         case "commutation":
             return Node("commutation", 2, (), node.value[::-1])
-        case "operator" if node.value == "covariance" or (node.value == "inv" and node.args[0].op == "scaled"):
+        case "operator" if node.value == "covariance":
             return node
         case "operator" if node.value == "inv" and symmetric(node.args[0]):
             return node
