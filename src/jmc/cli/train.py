@@ -15,7 +15,7 @@ example:
 
 A run saves its state every checkpoint.every_seconds (and checkpoint.every_steps), at its end, and when SIGINT (Ctrl-C)
 or SIGTERM interrupts it; a second signal ends it at once. --resume goes on where it was left and arrives at the same
-bits as a run without a break. train.steps, train.log_every and [checkpoint] may be --set anew for it.
+bits as a run without a break. train.steps, train.log_every, [checkpoint] and [log] may be --set anew for it.
 
 A config has the tables [data], [model], [loss], [optimizer], [train], [checkpoint] and [log]; configs/
 has examples. With train.patience it stops early and keeps the best parameters, not the last. A .npy or .parquet file is
