@@ -138,7 +138,13 @@ class TestOver:
         X, y = problem.data.X_train, problem.data.y_train
         cuts = np.cumsum(sizes)[:-1]
         found = evaluator.over(params, zip(np.split(X, cuts), np.split(y, cuts), strict=True))
+        sliced = evaluator(params, evaluator.arrays(X, y), y)
+        predicted = evaluator.predict(params, X)
+        monkeypatch.undo()
         assert found == pytest.approx(evaluator(params, evaluator.arrays(X, y), y), rel=1e-5)
+        assert sliced == pytest.approx(found, rel=1e-6)
+        np.testing.assert_allclose(predicted, evaluator.predict(params, X), rtol=1e-6)
+        assert evaluator.predict(params, X[:0]).shape == (0,)
 
     def test_classes_and_penalties(self, classification, monkeypatch):
         problem, params, evaluator = classification

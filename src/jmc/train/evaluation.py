@@ -11,12 +11,10 @@ from jaxtyping import Float, Shaped
 from jmc.train.loop import GRADIENTS
 from jmc.train.metrics import Totals, totals
 from jmc.train.model import Params, objective, predictor
-from jmc.train.problem import Problem
+from jmc.train.problem import ROWS_AT_ONCE, Problem
 
 # Enough examples for a table of differences; all of them would cost as much as a long step.
 _CHECKED_EXAMPLES = 4096
-ROWS_AT_ONCE = 2**14
-"""Examples of a stream that are evaluated together: one size, so that it is compiled once."""
 
 
 @dataclass(frozen=True)
@@ -71,34 +69,37 @@ class Evaluator:
 
     def __call__(self, params: Params, arrays: tuple[jax.Array, jax.Array], y: np.ndarray) -> dict[str, float]:
         """``loss`` (the objective) and the task's metrics; ``y`` are the targets of ``arrays`` in the data set."""
-        loss, found = self._totals(params, arrays, y)
-        return {"loss": loss, **found.metrics()}
+        if len(y) <= ROWS_AT_ONCE:
+            return self._together(params, [(arrays, y)])
+        cuts = [slice(at, at + ROWS_AT_ONCE) for at in range(0, len(y), ROWS_AT_ONCE)]
+        return self._together(params, ((tuple(array[cut] for array in arrays), y[cut]) for cut in cuts))
 
     def over(self, params: Params, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-        """The same over examples that are too many to hold, ``(X, y)`` of the data set at a time.
+        """The same over examples that are too many to hold, ``(X, y)`` of the data set at a time."""
+        return self._together(params, ((self.arrays(X, y), y) for X, y in regrouped(parts, ROWS_AT_ONCE)))
 
-        The objective is a mean over examples, plus penalties that are the same for any of them: so it is the mean
+    def _together(self, params: Params, pieces: Iterable[tuple[tuple[jax.Array, ...], np.ndarray]]) -> dict[str, float]:
+        """The objective is a mean over examples, plus penalties that are the same for any of them: so it is the mean
         over pieces, each weighted with its number of examples.
         """
-        loss, found = 0.0, Totals(0)
-        for X, y in regrouped(parts, ROWS_AT_ONCE):
-            piece, more = self._totals(params, self.arrays(X, y), y)
-            found = found + more
-            loss += (piece - loss) * (more.count / found.count)
+        problem, loss, found = self._problem, 0.0, Totals(0)
+        for arrays, y in pieces:
+            piece, prediction = self._both(params, *arrays)
+            truth = y if problem.data.task == "classification" else problem.decide(y)
+            more = totals(problem.data.task, truth, problem.decide(np.asarray(prediction, np.float64)))
+            found += more
+            loss += (float(piece) - loss) * (more.count / found.count)
         return {"loss": loss, **found.metrics()}
-
-    def _totals(self, params: Params, arrays: tuple[jax.Array, jax.Array], y: np.ndarray) -> tuple[float, Totals]:
-        loss, prediction = self._both(params, *arrays)
-        problem = self._problem
-        decided = problem.decide(np.asarray(prediction, np.float64))
-        truth = y if problem.data.task == "classification" else problem.decide(y)
-        return float(loss), totals(problem.data.task, truth, decided)
 
     def predict(self, params: Params, X: np.ndarray) -> np.ndarray:
         """Predictions in the data's own terms from features as the user gave them."""
         data = self._problem.data
-        scaled = jnp.asarray((X - data.feature_mean) / data.feature_scale, self._problem.compute_dtype)
-        return self._problem.decide(np.asarray(self._predict(params, scaled), np.float64))
+        pieces = []
+        for at in range(0, max(len(X), 1), ROWS_AT_ONCE):
+            scaled = (X[at : at + ROWS_AT_ONCE] - data.feature_mean) / data.feature_scale
+            found = self._predict(params, jnp.asarray(scaled, self._problem.compute_dtype))
+            pieces.append(self._problem.decide(np.asarray(found, np.float64)))
+        return np.concatenate(pieces)
 
 
 def regrouped(parts: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

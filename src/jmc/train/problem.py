@@ -16,6 +16,8 @@ from jmc.train.stream import WINDOW_BYTES
 Encoding = Literal["value", "labels", "zero_one", "signs", "one_hot"]
 
 MAX_STEPS = 10**9
+ROWS_AT_ONCE = 2**14
+"""Examples that are evaluated together, or fewer: of one size, so that it is compiled once."""
 CHUNK_BYTES = 2**23
 """What the features of the batches of a chunk take at most, where they are streamed and more than one."""
 _ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
@@ -136,7 +138,7 @@ class Problem:
             largest = max(int(self.data.stream.counts.sum(axis=1).max()) * self.widths[0], WINDOW_BYTES // compute)
             features += 3 * largest + 4 * self.chunk * (self.batch_size or 0) * self.widths[0]
         part = -(-(self.batch_size or self.examples) // self.config.train.microbatches)
-        activations = 2 * max(part, held) * sum(self.widths)
+        activations = 2 * max(part, min(held, ROWS_AT_ONCE)) * sum(self.widths)
         draws = 4 * self.chunk * (self.batch_size or 0)
         values = 4 * state + self.parameters + held * (self.outputs or 1) + self.chunk
         return item * values + compute * (features + activations) + draws

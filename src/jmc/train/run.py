@@ -9,10 +9,11 @@ from typing import Any
 
 from jmc.train import sinks, storage
 from jmc.train.config import ConfigError, load, to_dict
-from jmc.train.data import DataError
+from jmc.train.data import IN_BLOCKS, DataError
 from jmc.train.data import load as load_data
 from jmc.train.memory import in_bytes, memory_bytes
 from jmc.train.problem import Problem, bind
+from jmc.train.progress import note
 from jmc.train.record import RunExistsError, check_new, name_of, read_json, to_json
 from jmc.train.resume import NothingLeftError, differences
 from jmc.train.schema import Config
@@ -51,6 +52,8 @@ def run(
     if resumed and run_dir:
         config = replace(config, name=name_of(run_dir))
     try:
+        if config.data.path and config.data.path.lower().endswith(IN_BLOCKS) and config.data.stream is not False:
+            note(f"one pass over {config.data.path} …", quiet=quiet)
         problem = bind(config, load_data(config.data, Path()))
         _check_memory(problem)
         sinks.check(config.log)
