@@ -273,3 +273,22 @@ def test_a_notebook_shows_where_the_errors_are():
     assert page.count("<rect") == 15
     assert page.count('fill="#fff"') == 12
     assert "WRONG" in page
+
+
+def test_what_is_conjugate_within_is_no_convention():
+    def circular(x, k):
+        return jnp.fft.irfft(jnp.fft.rfft(x) * jnp.fft.rfft(k), x.size)
+
+    def again(args, u):  # a correlation belongs here
+        x, k = args
+        return circular(u, k), circular(u, x)
+
+    shape = jax.ShapeDtypeStruct((7,), "float32")
+    report = jmc.check(circular, shape, shape, vjp=again)
+    assert report.verdict == "wrong"
+    assert {finding.kind for finding in report.findings} <= {
+        "conjugate",
+        "transposed_operand",
+        "wrong_term",
+        "wrong_axis",
+    }

@@ -5,11 +5,13 @@ one of the rule's own program that makes it right. Of two mistakes one is made a
 """
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import ComplexWarning
 
 from jmc.checking.edits import edits, terms
 from jmc.checking.hypotheses import LEFT, Case, left
@@ -233,6 +235,7 @@ def _all(edit: Edit, stage: Sequence[Scene], done: bool, exact: bool = False) ->
 
 def _made(edit: Edit, s: Scene) -> np.ndarray | None:
     try:
-        return edit.made(s)
-    except (ValueError, TypeError, IndexError, NotImplementedError, np.linalg.LinAlgError):
+        with warnings.catch_warnings(action="error", category=ComplexWarning):
+            return edit.made(s)
+    except (ComplexWarning, ValueError, TypeError, IndexError, NotImplementedError, np.linalg.LinAlgError):
         return None  # what does not fit its surroundings any more

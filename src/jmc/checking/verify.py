@@ -103,8 +103,9 @@ def _stacked(rows: Sequence[np.ndarray | None]) -> np.ndarray:
 def _verdict(findings: Sequence[Finding]) -> str:
     if not findings:
         return "equal"
-    first = {finding.name: finding.kind for finding in reversed(findings)}
-    return "convention" if set(first.values()) <= set(CONVENTIONS) else "wrong"
+    first = {finding.name: finding for finding in reversed(findings)}.values()
+    # A convention is about the derivative as a whole; at one operation of a program it is a mistake.
+    return "convention" if all(each.kind in CONVENTIONS and not each.operation for each in first) else "wrong"
 
 
 def _at_edges(problem: Problem, k: int, seen: Sequence[Observation]) -> list[Finding]:
