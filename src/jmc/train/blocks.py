@@ -41,7 +41,12 @@ class Blocks:
 
     def checked(self, block: int) -> tuple[Float64[np.ndarray, "n d"], Shaped[np.ndarray, " n"]]:
         """The block's features in float64 and its target; raises DataError at a number that is not finite."""
-        X, y = self.read(block)
+        return self.check(block, *self.read(block))
+
+    def check(
+        self, block: int, X: Num[np.ndarray, "n d"], y: Shaped[np.ndarray, " n"]
+    ) -> tuple[Float64[np.ndarray, "n d"], Shaped[np.ndarray, " n"]]:
+        """The same of what was read."""
         with np.errstate(over="ignore"):  # a long double may be too large; it is then refused as infinite
             X = X.astype(np.float64, copy=False)
         y = y if y.dtype.kind in "OU" else y.astype(np.float64)

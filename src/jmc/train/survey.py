@@ -67,18 +67,19 @@ def survey(blocks: Blocks, config: DataConfig) -> Dataset:
     low, high = (min(1.0, wanted / max(share * blocks.rows, 1)) for share in (fraction, 1 - fraction))
     values = _Values(config.task, blocks.target_name)
     digest, counts = hashlib.sha256(), np.zeros((len(blocks), 2), np.int64)
-    train, everything = moments(np.empty((0, width + 1))), moments(np.empty((0, width + 1)))
+    train, least, largest = moments(np.empty((0, width + 1))), np.inf, -np.inf
     samples: tuple[list[tuple[np.ndarray, np.ndarray]], ...] = ([], [])
     for block in range(len(blocks)):
-        X, y = blocks.checked(block)
+        X, y = blocks.read(block)
         _update(digest, X, y)
+        X, y = blocks.check(block, X, y)
         rows = np.arange(blocks.starts[block], blocks.starts[block + 1])
         held_out = is_held_out(rows, seed, fraction)
         counts[block] = np.sum(~held_out), np.sum(held_out)
         values.add(y, ~held_out)
         numbers = np.column_stack([X, np.zeros(len(y)) if y.dtype.kind in "OU" else y])
+        least, largest = np.minimum(least, numbers.min(axis=0)), np.maximum(largest, numbers.max(axis=0))
         train = combined(train, moments(numbers[~held_out]))
-        everything = combined(everything, moments(numbers))
         u = uniform(rows, seed)
         for sample, chosen in zip(
             samples, (~held_out & (u < fraction + (1 - fraction) * high), held_out & (u < fraction * low)), strict=True
@@ -107,7 +108,9 @@ def survey(blocks: Blocks, config: DataConfig) -> Dataset:
             f"`data.validation_fraction` must leave a training row of class {emptied[0]!r}, but got {fraction}"
         )
     asked = np.append(np.full(width, config.standardize), config.standardize_target)
-    mean, scale, extremes = _scales(train, everything, asked, (*blocks.feature_names, blocks.target_name))
+    mean, scale, extremes = _scales(
+        train, np.stack([least, largest]), asked, (*blocks.feature_names, blocks.target_name)
+    )
     if labels is not None:
         extremes[-1] = len(labels) - 1
     stream = Stream(
@@ -145,18 +148,21 @@ def _update(digest: hashlib._Hash, X: Float64[np.ndarray, "n d"], y: np.ndarray)
 
 
 def _scales(
-    train: Moments, everything: Moments, asked: np.ndarray, names: tuple[str, ...]
+    train: Moments, ends: Float64[np.ndarray, "2 d"], asked: np.ndarray, names: tuple[str, ...]
 ) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, " d"], Float64[np.ndarray, " d"]]:
-    """The mean and the unit of each column, 0 and 1 where it is not to be standardised, and its largest magnitude."""
+    """The mean and the unit of each column, 0 and 1 where it is not to be standardised, and its largest magnitude.
+
+    ``ends`` are the least and the largest value of each column.
+    """
     deviation = train.deviation
     mean = np.where(asked, train.mean, 0.0)
     scale = np.where(asked & (deviation != 0), deviation, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
-        extremes = np.maximum(*(np.abs((values - mean) / scale) for values in (everything.least, everything.largest)))
+        extremes = np.max(np.abs((ends - mean) / scale), axis=0)
     too_large = ~(np.isfinite(scale) & np.isfinite(extremes))
     if too_large.any():
         column = int(np.argmax(too_large))
-        largest = max(abs(everything.least[column]), abs(everything.largest[column]))
+        largest = np.max(np.abs(ends[:, column]))
         raise DataError(f"`{names[column]}` must hold smaller numbers to be standardised, but got {largest:g}")
     return mean, scale, extremes
 
