@@ -77,6 +77,10 @@ TABLE = [
     (lambda X: inv(X), "X: n n", "X", 1, "−X⁻¹ ⊗ X⁻ᵀ"),
     (lambda X, a: logdet(a * X), "X: n n, a:", "X", 1, "a (a X)⁻ᵀ"),
     (lambda x, p: jnp.sum(x**p) ** (1 / p), "x: n positive, p: positive", "x", 1, "(𝟏ᵀ x^p)^(1/p − 1) x^(p − 1)"),
+    (jmc.gelu, "x: n", "x", 1, "diag(Φ(x) + x ⊙ φ(x))"),
+    (jmc.log_cosh, "prediction: n, target: n", "prediction", 1, "tanh(prediction − target)/n"),
+    (lambda w, b, X, y: jmc.mean_squared_error(jmc.neuron(w, b, X), y), "w: d, b:, X: N d, y: N", "w", 1, "(2/N) Xᵀ (1[z > 0] ⊙ (relu(z) − y)) where z = X w + b 𝟏"),
+    (lambda W, b, X, Y: jmc.softmax_cross_entropy(jmc.affine(W, b, X), Y), "W: k d, b: k, X: N d, Y: N k one-hot", "W", 1, "(1/N) (softmax(X Wᵀ + 𝟏 bᵀ) − Y)ᵀ X"),
     (lambda x, y: jnp.outer(x, y), "x: m, y: n", "x", 1, "I_m ⊗ y"),
 ]  # fmt: skip
 
@@ -158,6 +162,13 @@ def test_the_page_is_self_contained():
     assert "A &lt;layer&gt;" in page
     assert page.count("<math") > 5
     assert "http" not in page.replace("http://www.w3.org/1998/Math/MathML", "")
+
+
+def test_parts_without_matrix_notation_have_names_too():
+    d = jmc.derive(lambda X: logdet(jnp.tril(X) + jnp.eye(len(X))), "X")("n n")
+    assert d.notation == "index"
+    assert d.where["K"] == "E⁻¹"
+    assert d.certificate.ok
 
 
 def test_a_tied_argument_is_told():

@@ -64,6 +64,11 @@ def sech2(x):
 """
 ERF = "from {scipy}.special import erf, ndtr\n"
 
+DENSITY = """\
+def density(x):
+    return {np}.exp(-x * x / 2) / (2 * {np}.pi) ** 0.5
+"""
+
 FUNCTIONS: dict[str, Function] = {
     "exp": Function("exp", r"\exp", "{np}.exp({0})", (_f("exp"),)),
     "log": Function("ln", r"\ln", "{np}.log({0})", (reciprocal,), condition="{0} > 0"),
@@ -119,6 +124,8 @@ FUNCTIONS: dict[str, Function] = {
         ),
         ERF,
     ),
+    "Phi": Function("Φ", r"\Phi", "ndtr({0})", (_f("phi"),), ERF),
+    "phi": Function("φ", r"\varphi", "density({0})", (lambda x: scale(-1, times(x, apply("phi", x))),), DENSITY),
     "pow": Function(
         "{0}^{1}",
         r"{0}^{{{1}}}",
@@ -201,11 +208,17 @@ def apply(name: str, *args: Tensor) -> Tensor:
             return x
         case "where" if args[1] == args[2]:
             return args[1]
+        case "where" if constant(args[1]) == 0 and inner == "le" and _at_most_zero(x, args[2]):
+            return apply("relu", args[2])
         case "where" if constant(args[2]) == 0 and inner == "step" and args[1] == x.children[0]:
             return apply("relu", args[1])
         case "where" if (known := truth(x)) is not None and args[1].shape == args[2].shape == shape:
             return args[1] if known else args[2]
     return Map(shape, name, args)
+
+
+def _at_most_zero(condition: Tensor, x: Tensor) -> bool:
+    return condition.children[0] == x and constant(condition.children[1]) == 0
 
 
 def truth(condition: Tensor) -> bool | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from jmc.formula.algebra import add, product, split_power
 from jmc.formula.code import Coder, sizes_in
@@ -24,6 +24,15 @@ LETTERS = [letter + prime for prime in ("", "'", "''") for letter in "ijklabcdpq
 NAMES = {"softmax": "PQRS", "inv": "KMGH", "map": "ZUVH", "sum": "EDGB"}
 
 
+class Part(NamedTuple):
+    """A part of a formula that has a name, and its matrix notation if it has one."""
+
+    name: str
+    original: Tensor
+    tensor: Tensor
+    node: Node | None
+
+
 @dataclass(frozen=True)
 class Written:
     """A formula in index notation: the entry of the derivative at these letters, and the parts with names."""
@@ -31,7 +40,7 @@ class Written:
     tensor: Tensor
     out: tuple[str, ...]
     into: tuple[str, ...]
-    parts: tuple[tuple[str, Tensor, Node], ...]
+    parts: tuple[Part, ...]
     given: Inputs
 
     def formula(self, style: Style) -> str:
@@ -40,14 +49,21 @@ class Written:
         return _Writer(letters, self.given, style).write(self.tensor, letters)[0]
 
     def where(self, style: Style) -> dict[str, str]:
-        """The parts with names."""
-        return {style.name(name): Printer(style)(node) for name, _, node in self.parts}
+        """The parts with names; of those without matrix notation, their entries."""
+        found = {}
+        for name, _, tensor, node in self.parts:
+            letters = [x for x in LETTERS if x not in _taken(self.given)][: len(tensor.shape)]
+            if node is not None:
+                found[style.name(name)] = Printer(style)(node)
+            else:
+                found[_index(style, name, letters)] = _Writer(letters, self.given, style).write(tensor, letters)[0]
+        return found
 
     note = ""
 
     @property
     def size(self) -> int:
-        return _operators(self.tensor) + sum(node.weight for _, _, node in self.parts)
+        return _operators(self.tensor) + sum(_operators(part.tensor) for part in self.parts)
 
     def left(self, f: str, wrt: str, order: int, style: Style) -> str:
         """∂f_i/∂x_j."""
@@ -60,25 +76,33 @@ class Written:
     def code(self, name: str, target: str, order: int) -> str:  # noqa: ARG002 - as in matrix notation
         """A module with a function that computes it."""
         coder = Coder(target)
-        lines = [f"    {part} = {coder.code(node)}" for part, _, node in self.parts]
         sizes: dict[Any, None] = {}
-        for _, _, node in self.parts:
-            sizes_in(node, sizes)
+        lines = []
+        for part, _, tensor, node in self.parts:
+            code = Einsums(coder, sizes).code(tensor) if node is None else coder.code(node)
+            lines.append(f"    {part} = {code}")
+            if node is not None:
+                sizes_in(node, sizes)
         lines.append(f"    return {Einsums(coder, sizes).code(self.tensor)}")
         return assembled(name, target, coder.helpers, list(sizes), lines, self.given)
 
 
 def indexed(tensor: Tensor, out_shape: Sequence[Any], given: Inputs) -> Written:
     """The formula in index notation; its first axes are those of the function's value."""
-    taken = {a.name for a in given.arguments} | set(given.sizes.symbols)
+    taken = _taken(given)
     free = [letter for letter in LETTERS if letter not in taken]
     if len(tensor.shape) > len(free):
         raise NoFormula("the derivative has more axes than there are letters")
     letters = tuple(free[: len(tensor.shape)])
     tensor = written_out(tensor)
-    parts: list[tuple[str, Tensor, Node]] = []
+    parts: list[Part] = []
     tensor = _hoisted(tensor, parts, taken)
     return Written(tensor, letters[: len(out_shape)], letters[len(out_shape) :], tuple(parts), given)
+
+
+def _taken(given: Inputs) -> set[str]:
+    """Names that have a meaning."""
+    return {a.name for a in given.arguments} | set(given.sizes.symbols)
 
 
 def _rebuilt(tensor: Tensor, change: Any) -> Tensor:
@@ -103,33 +127,53 @@ def written_out(tensor: Tensor) -> Tensor:
     return _rebuilt(tensor, written_out)
 
 
-def _hoisted(tensor: Tensor, parts: list[tuple[str, Tensor, Node]], taken: set[str]) -> Tensor:
+def _hoisted(tensor: Tensor, parts: list[Part], taken: set[str]) -> Tensor:
     """Operations on whole arrays, and what functions are applied to, by names."""
 
     def change(inner: Tensor) -> Tensor:
         if isinstance(inner, Op) and inner.args:
             return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
         if isinstance(inner, Map) and inner.function != "power":
-            args = [_called(a, "map", parts, taken) if _operators(a) and a.shape else a for a in inner.args]
+            args = [
+                _called(a, "map", parts, taken) if _operators(a) and a.shape and _moves(a) else a for a in inner.args
+            ]
             return Map(inner.shape, inner.function, tuple(args), inner.number)
         return _rebuilt(inner, change)
 
     return change(tensor)
 
 
-def _called(tensor: Tensor, kind: str, parts: list[tuple[str, Tensor, Node]], taken: set[str]) -> Tensor:
-    for name, known, _ in parts:
-        if known == tensor:
-            return Argument(tensor.shape, name, 90)
-    try:
-        node = matrix(tensor)
-    except NotMatrix:
+def _moves(tensor: Tensor) -> bool:
+    """Whether it depends on an argument."""
+    return isinstance(tensor, Argument) or any(map(_moves, tensor.children))
+
+
+def _called(tensor: Tensor, kind: str, parts: list[Part], taken: set[str]) -> Tensor:
+    """A name for a part: of its matrix notation, or else of its entries."""
+    for part in parts:
+        if part.original == tensor:
+            return Argument(tensor.shape, part.name, 90)
+    found = tensor
+    node = _in_matrices(tensor)
+    if node is None and (kind == "softmax" or not (tensor.shape or isinstance(tensor, Op))):
         return tensor
+    if node is None and isinstance(tensor, Op):
+        found = Op(tensor.shape, tensor.name, tuple(_called(arg, "sum", parts, taken) for arg in tensor.args))
+        node = _in_matrices(found)
+    elif node is None:
+        found = _hoisted(tensor, parts, taken)
     letters = NAMES[kind] if len(tensor.shape) == 2 else NAMES[kind].lower()
-    used = taken | {name for name, _, _ in parts}
+    used = taken | {part.name for part in parts}
     free = [x for x in [*letters, *(f"{letters[0]}{k}" for k in range(1, 30))] if x not in used]
-    parts.append((free[0], tensor, node))
+    parts.append(Part(free[0], tensor, found, node))
     return Argument(tensor.shape, free[0], 90)
+
+
+def _in_matrices(tensor: Tensor) -> Node | None:
+    try:
+        return matrix(tensor)
+    except NotMatrix:
+        return None
 
 
 def _index(style: Style, name: str, letters: Sequence[str]) -> str:
