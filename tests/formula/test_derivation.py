@@ -171,6 +171,27 @@ def test_parts_without_matrix_notation_have_names_too():
     assert d.certificate.ok
 
 
+@pytest.mark.parametrize(
+    ("f", "shapes", "wrt", "structure", "cost"),
+    [
+        (lambda A, x, b: jnp.sum((A @ x - b) ** 2), "A: m n, x: n, b: m", "x", "row(n)", "4 m n + m + n"),
+        (lambda W, x: jnp.tanh(W @ x), "W: m n, x: n", "W", "kronecker(diagonal(m) ⊗ row(n))", None),
+        (lambda b, A: jnp.linalg.solve(A, b), "b: n, A: n n", "b", "dense(n×n)", None),
+        (lambda X: jnp.sin(X), "X: m n", "X", "diagonal(m·n)", None),
+    ],
+)
+def test_structure_and_cost(f, shapes, wrt, structure, cost):
+    d = jmc.derive(f, wrt)(**given(shapes))
+    assert d.structure == structure
+    assert cost is None or d.cost == cost
+
+
+def test_the_cost_of_a_solution_is_cubic():
+    d = jmc.derive(lambda b, A: jnp.sum(jnp.linalg.solve(A, b) ** 2), "b")("n", "n n")
+    assert d.formula == "2 A⁻ᵀ A⁻¹ b"
+    assert d.cost.startswith("4/3 n³")
+
+
 def test_a_tied_argument_is_told():
     d = jmc.derive(logdet, "X")("n n spd")
     assert d.text == "∂logdet/∂X = X⁻¹\n  the entries of X are free: that it is spd is no constraint"

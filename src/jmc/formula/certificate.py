@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 from jax import numpy as jnp
 
 from jmc.checking.oracles import QUICK, Estimate, double_precision, ridders
@@ -102,7 +101,7 @@ def certify(
 
 def load(code: str, name: str) -> Callable[..., Any]:
     """The function that a derivation's code defines."""
-    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax, "scipy": scipy}
+    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax}
     exec(compile(code, "<derivation>", "exec"), space)
     return space[name]
 
