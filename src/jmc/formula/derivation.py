@@ -260,7 +260,7 @@ def derive(
 def _derived(
     f: Callable[..., Any], given: Inputs, wrt: str | None, order: int, layout: str | None, notation: str | None
 ) -> Derivation:
-    argument = given.arguments[0] if wrt is None else given.find(wrt)
+    argument = given.find(given.arguments[0].name if wrt is None else wrt)
     flat = given.flat(f)
     name = getattr(f, "__name__", "f").replace("<lambda>", "f")
     with double_precision():
@@ -298,9 +298,9 @@ def _derived(
 
 def read(flat: Callable[..., Any], given: Inputs) -> Tensor:
     """The value of a function of arrays as a formula."""
-    one, other = (jax.make_jaxpr(flat)(*given.structs(which)) for which in (0, 1))
-    if len(one.out_avals) != 1:
-        raise NoFormula(f"`f` must return one array, but returns {len(one.out_avals)}")
+    (one, out), (other, _) = (jax.make_jaxpr(flat, return_shape=True)(*given.structs(which)) for which in (0, 1))
+    if not isinstance(out, jax.ShapeDtypeStruct):
+        raise TypeError(f"`f` must return one array, but returns a {type(out).__name__}")
     arguments = [_without_units(a) for a in given.arguments]
     (found,) = Reader(given.sizes).closed(one, other, arguments)
     return found
