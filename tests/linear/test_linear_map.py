@@ -119,6 +119,20 @@ def test_products_with_arrays():
     np.testing.assert_allclose((jnp.float32(2) * J).dense(), 2 * D, rtol=1e-6)
 
 
+def test_norms_of_rows_in_which_terms_cancel(x64):
+    def softmax(n):
+        p = jnp.zeros(n).at[0].set(1 - 1e-9).at[1].set(1e-9)
+        i, j = fresh((n, n))
+        diagonal = Term(1, (Factor(p, (i,)),), (plain(i),), (plain(i),))
+        rank = Term(-1, (Factor(p, (i,)), Factor(p, (j,))), (plain(i),), (plain(j),))
+        return LinearMap([diagonal, rank], (n,), (n,), "float64")
+
+    np.testing.assert_allclose(softmax(3).row_norms(), 1e-9 * np.sqrt([2, 2, 0]), rtol=1e-6)
+    large = softmax(1025).row_norms()  # whose terms are squared before they are added
+    np.testing.assert_allclose(large[:2], 1e-9 * np.sqrt(2), atol=1e-7)
+    assert not np.any(large[2:])
+
+
 def test_wrong_shapes_are_refused():
     refused = {
         "`v` must have shape": lambda: J.mv(normal(3)), "`u` must have shape": lambda: J.vm(normal(4)),

@@ -1,5 +1,6 @@
 """`LinearMap`: a Jacobian as a sum of einsums, with the operations that keep it one."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from jmc.linear import layout as layouts
 from jmc.linear import structure
-from jmc.linear.collapse import factored, settled
+from jmc.linear.collapse import collapsed, factored, limited, settled
 from jmc.linear.contract import check_size, flops
 from jmc.linear.packing import pack, unpack
 from jmc.linear.place import placed, total
@@ -18,6 +19,8 @@ from jmc.linear.term import Factor, Term, copied, dense, itemsize, labels_on, ro
 from jmc.linear.unify import unified
 
 MAX_BYTES = 4 * 2**30
+# Terms of so many entries are added before they are squared, so that nothing cancels between the squares.
+FEW_ENTRIES = 2**20
 
 
 @jax.tree_util.register_pytree_node_class
@@ -118,6 +121,8 @@ class LinearMap:
         """The squares of :meth:`row_norms`, Σ |J[o, i]|² over i."""
         self._check()
         terms = settled(self.terms, self.dtype)
+        if len(terms) > 1 and max(math.prod(label.size for label in labels_on(t.axes)) for t in terms) <= FEW_ENTRIES:
+            terms = collapsed(terms, self.dtype)
         arrays = []
         for k, one in enumerate(terms):
             for other in terms[: k + 1]:
@@ -129,7 +134,8 @@ class LinearMap:
                     # the other half of the sum over pairs is the conjugate
                     array = placed(squared, squared.out, self.dtype, MAX_BYTES).real
                     arrays.append(array if one is other else 2 * array)
-        return _total(arrays, self.out_shape, jnp.finfo(self.dtype).dtype)
+        # where products of several terms cancel, what is left of them may be negative
+        return jnp.maximum(_total(arrays, self.out_shape, jnp.finfo(self.dtype).dtype), 0)
 
     def to_bcoo(self, max_bytes: int = MAX_BYTES) -> Any:
         """The same entries as a ``jax.experimental.sparse.BCOO`` array of shape ``out_shape + in_shape``.
@@ -157,7 +163,8 @@ class LinearMap:
         if self.in_shape != other.out_shape:
             raise ValueError(f"`other` must have out_shape {self.in_shape}, but got {other.out_shape}")
         dtype = _wider(self.dtype, other.dtype)
-        return LinearMap(added(products(self.terms, other.terms), dtype), self.out_shape, other.in_shape, dtype)
+        terms = limited(added(products(self.terms, other.terms), dtype), dtype, MAX_BYTES)
+        return LinearMap(terms, self.out_shape, other.in_shape, dtype)
 
     def __rmatmul__(self, other: Any) -> jax.Array:
         return self.vm(other)
@@ -235,21 +242,24 @@ class LinearMap:
 
     def __repr__(self) -> str:
         shape = f"{self.in_shape} → {self.out_shape}"
-        return f"LinearMap({shape}, {self.dtype}: {self.structure}, stored {self.stored:,})"
+        mapped = ", of each example: it went through `vmap`" if self._batched else ""
+        return f"LinearMap({shape}, {self.dtype}: {self.structure}, stored {self.stored:,}{mapped})"
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("a LinearMap is no array: call `.dense()` for its entries, `.mv(v)` or `.vm(u)` for products")
 
     # within
 
+    @property
+    def _batched(self) -> bool:
+        return any(np.ndim(f.array) != len(f.labels) for term in self.terms for f in term.factors)
+
     def _check(self) -> None:
-        for term in self.terms:
-            for factor in term.factors:
-                if np.ndim(factor.array) != len(factor.labels):
-                    raise ValueError(
-                        "this LinearMap went through `vmap`: its factors have an axis more than its labels say; use it "
-                        "inside the mapped function, or take the Jacobian of the mapped function instead"
-                    )
+        if self._batched:
+            raise ValueError(
+                "this LinearMap went through `vmap`: its factors have an axis more than its labels say; use it "
+                "inside the mapped function, or take the Jacobian of the mapped function instead"
+            )
 
     def _square(self, what: str) -> None:
         self._check()
