@@ -25,19 +25,23 @@ def points_gathered(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
         return terms
     groups: dict[tuple[Any, ...], list[Term]] = {}
     for term in terms:
-        points = [k for k, axis in enumerate(term.axes) if not axis.strides and axis.index is None and axis.size > 1]
         shape = signature(term)
         key = tuple((size, offset if strides else None, index, strides) for size, offset, index, strides in shape)
-        groups.setdefault(key if points else (id(term),), []).append(term)
+        groups.setdefault(key if _points(term) else (id(term),), []).append(term)
     result: list[Term] = []
     for group in groups.values():
-        points = [k for k, axis in enumerate(group[0].axes) if not axis.strides and axis.size > 1]
+        points = _points(group[0])
         room = math.prod(group[0].axes[k].size for k in points)
         if len(group) > FEW_POINTS and room <= max(16 * len(group), 1024):
             result.append(_gathered(group, points, dtype))
         else:
             result += group
     return tuple(result)
+
+
+def _points(term: Term) -> list[int]:
+    """The axes of which the term is at one position that is known."""
+    return [k for k, axis in enumerate(term.axes) if not axis.strides and axis.index is None and axis.size > 1]
 
 
 def _gathered(group: Sequence[Term], points: Sequence[int], dtype: Any) -> Term:

@@ -1,6 +1,5 @@
 """`LinearMap`: a Jacobian as a sum of einsums, with the operations that keep it one."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,17 +9,16 @@ import numpy as np
 
 from jmc.linear import layout as layouts
 from jmc.linear import structure
-from jmc.linear.collapse import collapsed, factored, limited, settled
+from jmc.linear.collapse import factored, limited, settled
 from jmc.linear.contract import check_size, flops
 from jmc.linear.packing import pack, unpack
-from jmc.linear.place import placed, total
+from jmc.linear.place import placed, summed, total
 from jmc.linear.simplify import added, products, tidy
-from jmc.linear.term import Factor, Term, copied, dense, itemsize, labels_on, row
+from jmc.linear.squares import row_squares
+from jmc.linear.term import Factor, Term, dense, itemsize, labels_on, row
 from jmc.linear.unify import unified
 
 MAX_BYTES = 4 * 2**30
-# Terms of so many entries are added before they are squared, so that nothing cancels between the squares.
-FEW_ENTRIES = 2**20
 
 
 @jax.tree_util.register_pytree_node_class
@@ -103,7 +101,7 @@ class LinearMap:
         self._square("diagonal")
         found = [self._on_diagonal(term) for term in self.terms]
         arrays = [placed(term, term.out, self.dtype, MAX_BYTES) for term in found if term is not None]
-        return _total(arrays, self.out_shape, self.dtype)
+        return summed(arrays, self.out_shape, self.dtype)
 
     def trace(self) -> jax.Array:
         """Σ J[i, i]. Raises ValueError unless the map is square."""
@@ -120,22 +118,7 @@ class LinearMap:
     def row_squares(self) -> jax.Array:
         """The squares of :meth:`row_norms`, Σ |J[o, i]|² over i."""
         self._check()
-        terms = settled(self.terms, self.dtype)
-        if len(terms) > 1 and max(math.prod(label.size for label in labels_on(t.axes)) for t in terms) <= FEW_ENTRIES:
-            terms = collapsed(terms, self.dtype)
-        arrays = []
-        for k, one in enumerate(terms):
-            for other in terms[: k + 1]:
-                twin = _conjugate(copied(other))
-                product = Term(one.coefficient * twin.coefficient, one.factors + twin.factors, one.out, ())
-                pairs = list(zip(one.axes, twin.axes, strict=True))
-                squared = unified(product, pairs)
-                if squared is not None:
-                    # the other half of the sum over pairs is the conjugate
-                    array = placed(squared, squared.out, self.dtype, MAX_BYTES).real
-                    arrays.append(array if one is other else 2 * array)
-        # where products of several terms cancel, what is left of them may be negative
-        return jnp.maximum(_total(arrays, self.out_shape, jnp.finfo(self.dtype).dtype), 0)
+        return row_squares(self.terms, self.out_shape, self.in_shape, self.dtype, MAX_BYTES)
 
     def to_bcoo(self, max_bytes: int = MAX_BYTES) -> Any:
         """The same entries as a ``jax.experimental.sparse.BCOO`` array of shape ``out_shape + in_shape``.
@@ -294,16 +277,6 @@ class LinearMap:
         return made
 
 
-def _total(arrays: Sequence[Any], shape: Sequence[int], dtype: Any) -> Any:
-    """The sum; zeros if there is none."""
-    if not arrays:
-        return jnp.zeros(shape, dtype)
-    total = arrays[0]
-    for array in arrays[1:]:
-        total = total + array
-    return total
-
-
 def _column(v: Any, dtype: Any) -> LinearMap:
     """The map from a scalar that has ``v`` as its only column."""
     return LinearMap([row(v).T], v.shape, (), _wider(v.dtype, dtype))
@@ -312,8 +285,3 @@ def _column(v: Any, dtype: Any) -> LinearMap:
 def _wider(a: Any, b: Any) -> Any:
     with jax.numpy_dtype_promotion("standard"):
         return jnp.promote_types(a, b)
-
-
-def _conjugate(term: Term) -> Term:
-    factors = tuple(f._replace(array=jnp.conj(f.array)) if jnp.iscomplexobj(f.array) else f for f in term.factors)
-    return Term(term.coefficient.conjugate(), factors, term.out, term.in_)

@@ -37,12 +37,17 @@ def total(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: in
     """The sum of the terms over all their axes: written in one pass, then the few entries of sparse terms added."""
     sparse = [term for term in terms if _sparse(term, dtype)]
     dense = [placed(term, term.axes, dtype, max_bytes) for term in terms if all(term is not other for other in sparse)]
-    result = functools.reduce(lambda a, b: a + b, dense) if dense else jnp.zeros(shape, dtype)
+    result = summed(dense, shape, dtype)
     for term in sparse:
         labels = labels_on(term.axes)
         array, order = contract(term.factors, labels, dtype, max_bytes)
         result = _scattered(result, Factor(array, order), labels, term.axes, term.coefficient, unique=True)
     return result
+
+
+def summed(arrays: Sequence[Any], shape: Sequence[int], dtype: Any) -> Any:
+    """The sum; zeros if there is none."""
+    return functools.reduce(lambda a, b: a + b, arrays) if arrays else jnp.zeros(shape, dtype)
 
 
 def _sparse(term: Term, dtype: Any) -> bool:
