@@ -139,7 +139,8 @@ class Diagnosis:
         ]
         if len(made) == len(case.seen) and (e := left(made)) < LEFT:
             text = "with the diagonal of the Jacobian alone: what an output does to the other entries is left out"
-            yield case.finding("diagonal_only", f"∂/∂{case.name} is the true derivative {text}", e)
+            for kind in ("diagonal_only", "missing_sum"):
+                yield case.finding(kind, f"∂/∂{case.name} is the true derivative {text}", e)
 
     def _only_positive(self, case: Case) -> bool:
         """Whether the leaf is a positive number, or the function is finite for no negative values of it."""

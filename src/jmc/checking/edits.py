@@ -42,11 +42,13 @@ _OTHER_FUNCTION = {
 }
 _TERM = ("wrong_term",)
 SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
+_MOST_SUMS = 4  # that are changed together in every combination
 _INNER = 2.5
 """What is changed within a function is further to seek than a factor or a term."""
 _TURNED = ("transposed_operand", "wrong_term")
 
 
+_MOST_SUMS = 4  # that are changed together in every combination
 _INNER = 2.5
 """What is changed within a function is further to seek than a factor or a term."""
 
@@ -154,7 +156,7 @@ def _of_equation(scene: Scene, e: Equation) -> Iterator[Edit]:
         for k in (1, 2):
             chosen = is_(lambda s, k=k: s.values[e.ins[k]])
             kinds = ("region", "missing_factor")
-            yield Edit(kinds, kinds, f"no case is distinguished by `{e.name}`", *where, chosen, 2)
+            yield Edit(kinds, kinds, f"no case is distinguished by `{e.name}`", *where, chosen, 0.75)
         if np.asarray(scene.values[e.ins[0]]).dtype == bool:
             swapped = is_(lambda s: np.where(*(s.values[i] for i in e.ins)))
             yield Edit(("region",), ("region",), f"the two cases of `{e.name}` change places", *where, swapped, 2)
@@ -185,7 +187,7 @@ def _of_equation(scene: Scene, e: Equation) -> Iterator[Edit]:
 def _of_product(scene: Scene, e: Equation, is_: Any) -> Iterator[Edit]:
     primitive, where = e.eqn.primitive, (e.line, e.name)
     for k, i in enumerate(e.ins):
-        if i in scene.program.constants:
+        if i in scene.program.constants or scene.program.source(i) in scene.cotangents:
             continue
         other, over = e.ins[1 - k], primitive is p.div_p and k == 1
         inverse = primitive is p.div_p and k == 0
@@ -226,7 +228,7 @@ def _of_sum(scene: Scene, e: Equation) -> Iterator[Edit]:
         if tuple(n for d, n in enumerate(x.shape) if d not in other) == np.shape(scene.values[e.outs[0]]):
             yield _with(e, kinds, text, 1, axes=other)
     kinds = ("wrong_term", "wrong_axis", "extra_factor")
-    done = ("diagonal_only", "wrong_term")
+    done = ("diagonal_only", "missing_sum", "wrong_term")
     yield Edit(kinds, done, f"{name} is not summed", *where, _spread([e], None, False), 1)
 
 
@@ -238,7 +240,8 @@ def _of_sums(scene: Scene) -> Iterator[Edit]:
             alike.setdefault((np.shape(scene.values[e.ins[0]]), tuple(e.eqn.params["axes"])), []).append(e)
     for (shape, axes), group in alike.items():
         moving = [e for e in group if e.outs[0] in scene.cotangent_values]
-        sets = [[e] for e in group] + ([moving] if len(moving) > 1 else [])
+        several = range(2, len(moving) + 1) if len(moving) <= _MOST_SUMS else [len(moving)]
+        sets = [[e] for e in group] + [list(some) for n in several for some in itertools.combinations(moving, n)]
         for some, averaged in itertools.product(sets, (False, True)):
             for n in range(1, len(shape) + 1):
                 for other in itertools.combinations(range(len(shape)), n):
@@ -285,7 +288,9 @@ def _of_dot(scene: Scene, e: Equation) -> Iterator[Edit]:
             return s.spread({out: lambda xy: xy[0] * xy[1]}, np.shape(s.values[e.ins[0]]), over)
 
         kinds = ("wrong_term", "wrong_axis", "extra_factor")
-        yield Edit(kinds, ("diagonal_only", "wrong_term"), "the product is not summed", *where, unsummed, 1)
+        yield Edit(
+            kinds, ("diagonal_only", "missing_sum", "wrong_term"), "the product is not summed", *where, unsummed, 1
+        )
     for k in (0, 1):
         if np.shape(scene.values[e.ins[k]]) == shape:
             kept = lambda s, k=k: s.again({out: s.values[e.ins[k]]})  # noqa: E731

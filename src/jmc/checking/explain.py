@@ -21,7 +21,10 @@ TWO = 1.5
 def explained(case: Case, observer: Observer) -> tuple[Ranked, Workshop]:
     """Findings with how far-fetched they are, the nearest first."""
     work = Workshop(case, observer)
-    found = [item for made in work.singles() for item in _of_one(case, made)]
+    singles = work.singles()
+    # a factor too many stands in the rule; where none can be taken out, one over it is missing
+    too_many = any(not made.done and made.kinds[0] == "extra_factor" and not made.edit.put_in for made in singles)
+    found = [item for made in singles for item in _of_one(case, made, bool(work.claim) and not too_many)]
     if not found or min(cost for cost, _ in found) >= FAR:
         found += _of_two(case, work)
     if not found:
@@ -39,9 +42,12 @@ def _finding(case: Case, kind: str, text: str, made: Made, also: str = "") -> Fi
     )
 
 
-def _of_one(case: Case, made: Made) -> Iterator[tuple[float, Finding]]:
+def _of_one(case: Case, made: Made, none_too_many: bool) -> Iterator[tuple[float, Finding]]:
     text = f"∂/∂{case.name} is {told(made)}"
-    for n, kind in enumerate(made.kinds):
+    kinds = list(made.kinds)
+    if none_too_many and made.edit.put_in and "extra_factor" in kinds:
+        kinds.insert(kinds.index("extra_factor"), "missing_factor")
+    for n, kind in enumerate(kinds):
         yield weight(made) + n * _SECOND, _finding(case, kind, text, made)
 
 
@@ -60,6 +66,8 @@ def _of_two(case: Case, work: Workshop) -> Ranked:
                 continue
             text = f"{text}; and {seconds[0].message}"
             kinds.append((seconds[0].kind, one))
+            if one.kinds[0] == "missing_term" and np.allclose(ratios, 2, rtol=1e-4):
+                kinds.insert(0, ("wrong_term", one))  # one of two terms stands for the other as well
             cost += TWO if other is not None else 0
         elif other is None:
             continue

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -135,21 +136,21 @@ def explained_ratio(case: Case, ratios: Sequence[complex], but: str, also: str) 
     what = f"∂/∂{case.name}"
     constant = np.allclose(ratios, ratios[0], rtol=LEFT)
     sizes = sizes_that_explain(seen, ratios)
-    if (
-        (root := sizes_that_explain(seen, [r * abs(r) for r in ratios]))
-        and not sizes
-        and not np.isclose(abs(ratios[0]), 1)
-    ):
-        text = (
-            f"{what} is {ratios[0].real:.6g} times what it must be{but}, √({root[0]}): a factor √d or 1/√d is left out"
-        )
-        yield case.finding("missing_factor", text, LEFT / 10, also=also)
-        return
     varied = len({tuple(x.shape for x in o.leaves) for o in seen}) > 1
     e = float(np.ptp(np.abs(ratios)) / abs(ratios[0])) if constant else LEFT / 10
     if constant and np.isclose(ratios[0], -1, rtol=LEFT):
         yield case.finding("sign", f"{what} has the wrong sign{but}", e, also=also)
         return
+    root = None if sizes or np.isclose(abs(ratios[0]), 1) else sizes_that_explain(seen, [r * abs(r) for r in ratios])
+    left_out: list[Finding] = []
+    if root:
+        text = (
+            f"{what} is {ratios[0].real:.6g} times what it must be{but}, √({root[0]}): a factor √d or 1/√d is left out"
+        )
+        left_out = [case.finding("missing_factor", text, LEFT / 10, also=also)]
+        if not constant or varied or not np.isclose(abs(ratios[0]), [2, 0.5, 4, 0.25]).any():
+            yield from left_out
+            return
     number = f"{ratios[0].real:.6g}" if abs(ratios[0].imag) < 1e-9 else f"{ratios[0]:.6g}"
     fixed = case.finding(
         "constant_factor", f"{what} is {_as_fraction(ratios[0])} times what it must be{but}", e, also=also
@@ -167,7 +168,7 @@ def explained_ratio(case: Case, ratios: Sequence[complex], but: str, also: str) 
         plain = constant and np.isclose(abs(ratios[0]), [2, 0.5]).any() and not varied
         yield from ([fixed, mean] if plain else [mean, *([fixed] if constant and not varied else [])])
     elif constant:
-        yield fixed
+        yield from [fixed, *left_out]
 
 
 def _as_fraction(ratio: complex) -> str:
@@ -180,7 +181,10 @@ def _as_fraction(ratio: complex) -> str:
 
 def sizes_that_explain(seen: Sequence[Observation], ratios: Sequence[complex]) -> tuple[str, float] | None:
     """Axis lengths whose product, or its inverse, follows the ratios when sizes change, and the number beside it."""
-    axes = {(k, d): [o.leaves[k].shape[d] for o in seen] for k, x in enumerate(seen[0].leaves) for d in range(x.ndim)}
+    axes: dict[Any, list[int]] = {
+        (k, d): [o.leaves[k].shape[d] for o in seen] for k, x in enumerate(seen[0].leaves) for d in range(x.ndim)
+    }
+    axes |= {("value", j, d): [o.us[j].shape[d] for o in seen] for j, u in enumerate(seen[0].us) for d in range(u.ndim)}
     axes = {axis: sizes for axis, sizes in axes.items() if max(sizes) > 1 and min(sizes) > 0}
     varied = any(len(set(sizes)) > 1 for sizes in axes.values())
     whole = {("all", k): [o.leaves[k].size for o in seen] for k, x in enumerate(seen[0].leaves) if x.ndim > 1}

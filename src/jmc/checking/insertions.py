@@ -14,6 +14,8 @@ from jmc.checking.program import STRUCTURAL
 from jmc.checking.scene import Edit, Scene, Use, on, place, uses
 
 _LINEAR = (p.mul_p, p.div_p, p.neg_p)
+SLOPES = ("the slope", "1 − v²", "v(1 − v)")
+"""What the names of slopes begin with."""
 _SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
 
 # name, the value in a scene, whether it depends on the cotangent, whether something is divided by it, where it is used
@@ -66,25 +68,43 @@ def _fitted(
     if np.allclose(fits, fits[0], rtol=1e-4, atol=1e-6):
         c = fits[0]
         if abs(c) < 1e-4:
-            yield Edit(
-                ("wrong_term", "extra_factor"),
-                ("missing_term", "wrong_term"),
-                f"{name} is dropped",
-                *where,
-                _times(at, 0),
-                0,
-            )
+            slope = at.number not in stage[0].cotangent_values and _beside_a_number(stage[0], at)
+            done = ("missing_factor", "wrong_term") if slope else ("missing_term", "wrong_term")
+            yield Edit(("wrong_term", "extra_factor"), done, f"{name} is dropped", *where, _times(at, 0), float(slope))
             return
         kinds = ("wrong_term", "sign" if np.isclose(c, -1) else "constant_factor")
         said = "has the other sign" if np.isclose(c, -1) else f"is multiplied by {c:.6g}"
         usual = any(np.isclose(abs(c), n) for n in (1, 2, 0.5, 3, 4))
-        yield Edit(kinds, kinds, f"{name} {said}", *where, _times(at, c), 0 if usual else 2)
+        s = stage[0]
+        term = at.number == s.wanted or (at.equation >= 0 and s.program.equations[at.equation].eqn.primitive in _SUMS)
+        weight = (0 if usual else 2) + (0 if term or at.number in s.cotangent_values else 1.25)
+        yield Edit(kinds, kinds, f"{name} {said}", *where, _times(at, c), weight)
     elif sizes_that_explain(seen, fits):
         which = {id(s): c for s, c in zip(stage, fits, strict=True)}
         kinds = ("wrong_term", "mean_vs_sum")
         text = f"{name} is multiplied by what follows the sizes, {fits[0]:.6g} here"
         made = lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))  # noqa: E731
         yield Edit(kinds, kinds, text, *where, made, 1)
+    elif _by_sizes(stage, fits):
+        which = {id(s): c for s, c in zip(stage, fits, strict=True)}
+        text = f"{name} is multiplied by a number that depends on the sizes, {fits[0]:.6g} here"
+        made = lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))  # noqa: E731
+        yield Edit(("wrong_term",), ("wrong_term",), text, *where, made, 1.25)
+
+
+def _beside_a_number(s: Scene, at: Use) -> bool:
+    """Whether it is summed with a constant, as in a slope like 1 − y, or with nothing."""
+    e = s.program.equations[at.equation] if at.equation >= 0 else None
+    return e is None or e.eqn.primitive not in _SUMS or any(i in s.program.constants for i in e.ins)
+
+
+def _by_sizes(stage: Sequence[Scene], fits: Sequence[float]) -> bool:
+    """Whether it is one number for each set of sizes."""
+    groups: dict[Any, list[float]] = {}
+    for s, c in zip(stage, fits, strict=True):
+        groups.setdefault(tuple(np.shape(s.values[n]) for n in s.program.inputs), []).append(c)
+    sure = all(len(some) > 1 or stage[0].goal.size > 1 for some in groups.values())
+    return len(groups) > 1 and sure and all(np.allclose(some, some[0], rtol=1e-4) for some in groups.values())
 
 
 def _fits(at: Use, stage: Sequence[Scene]) -> list[float] | None:
@@ -161,19 +181,22 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
         factors = e is None or e.eqn.primitive not in _LINEAR
         # what is summed with a number, or over an axis within a term, is told as part of that term
         beside = e is not None and (
-            (e.eqn.primitive in _SUMS and any(i in s.program.constants for i in e.ins))
+            (e.eqn.primitive in _SUMS and _beside_a_number(s, at))
             or (e.eqn.primitive is p.reduce_sum_p and not s.whole(e.outs[0]))
         )
         inner = e is not None and len(e.ins) == 1 and e.eqn.primitive not in (*STRUCTURAL, *_LINEAR, p.reduce_sum_p)
         if s.flat(at):
             continue
+        linear = _linear(s, at)
         for what, of, depends, divides, used in found:
             v = np.asarray(of(s))
             if depends:
                 continue
             if v.shape == x.shape and v.dtype == x.dtype and at.number != s.wanted and not _turned(v, x):
-                kinds = ("wrong_point", "wrong_term") if inner else ("wrong_term", "wrong_point")
-                yield Edit(kinds, kinds, f"{name} is {what}", *where, _replaced(at, of), 1 if inner else 4)
+                slopes = what.startswith(SLOPES) or name.startswith(SLOPES)
+                kinds = ("wrong_point", "wrong_term") if inner or slopes else ("wrong_term", "wrong_point")
+                simple = 1 if inner else 1.75 if slopes and linear else 4
+                yield Edit(kinds, kinds, f"{name} is {what}", *where, _replaced(at, of), simple)
             if not factors or (fit := _beside(v, x.shape)) is None:
                 continue
             mask = bool(np.all((v == 0) | (v == 1)))
@@ -181,7 +204,6 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
             more, less = ("missing_factor", *tail), ("extra_factor", *tail)
             if beside:
                 more, less = ("wrong_term", "missing_factor"), ("wrong_term", "extra_factor")
-            linear = _linear(s, at)
             signs = v.dtype.kind == "f" and bool(np.any(v > 0) and np.any(v < 0))
             simple = 1 if at.number == s.wanted or at.number in s.cotangents else 1.5 if linear else 4
             for power, size in itertools.product((1,) if mask else (1, -1), (False, True) if signs else (False,)):
@@ -190,7 +212,8 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
                 made = _multiplied(at, of, fit, power, size)
                 # times what is divided by, a factor one over it is missing
                 kinds = (more, less) if (power > 0) != divides else (less, more)
-                yield Edit(*kinds, text, *(where if where[0] else used), made, simple + size / 2)
+                plain = not what.startswith(SLOPES)
+                yield Edit(*kinds, text, *(where if where[0] else used), made, simple + size / 2, plain)
 
 
 def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
@@ -223,7 +246,14 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
                 s.used(at, s.values[at.number] + which[id(s)] * of(s))
             )
             usual = any(np.isclose(abs(c[0]), n) for n in (1, 2, 0.5))
-            yield Edit(("missing_term", "wrong_term"), ("wrong_term",), text, *where, made, 1 if usual else 3)
+            yield Edit(
+                ("missing_term", "wrong_term"),
+                ("wrong_term",),
+                text,
+                *where,
+                made,
+                (1 if what == "a constant" else 1.75) + (0 if usual else 2),
+            )
 
 
 def _added(at: Use, of: Any, s: Scene) -> float | None:

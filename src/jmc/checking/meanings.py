@@ -25,6 +25,11 @@ def applied(eqn: Any, operands: Sequence[Any]) -> list[Any]:
     return [array(x) for x in (found if eqn.primitive.multiple_results else [found])]
 
 
+def known(eqn: Any) -> bool:
+    """Whether it is evaluated without JAX."""
+    return eqn.primitive in _PLAIN or eqn.primitive in _SHAPED
+
+
 def array(x: Any) -> Any:
     """As a NumPy array; what NumPy has no type for, such as a random key, stays as it is."""
     return x if jnp.issubdtype(getattr(x, "dtype", np.float64), jax.dtypes.extended) else np.asarray(x)

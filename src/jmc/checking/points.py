@@ -175,7 +175,9 @@ def _accepts(
         for k, d in part:
             shapes[k][d] = size
     try:
-        jax.eval_shape(f, [jax.ShapeDtypeStruct(s, x.dtype) for s, x in zip(shapes, leaves, strict=True)])
+        outs = jax.eval_shape(f, [jax.ShapeDtypeStruct(s, x.dtype) for s, x in zip(shapes, leaves, strict=True)])
     except Exception:  # whatever the user's function says to sizes that it does not take
+        return None
+    if any(0 in out.shape for out in outs):
         return None
     return [tuple(shape) for shape in shapes]

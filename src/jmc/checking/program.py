@@ -11,7 +11,7 @@ from jax.extend import source_info_util
 from jax.extend.core import Literal
 from jax.extend.core import primitives as p
 
-from jmc.checking.meanings import applied, array
+from jmc.checking.meanings import applied, array, known
 from jmc.checking.oracles import double_precision
 from jmc.checking.primal import nested
 
@@ -46,6 +46,7 @@ STRUCTURAL = {
 """What moves entries and changes none."""
 
 
+_BOUND = 40  # what JAX is asked for costs more
 _SHORT = 64  # entries of constants that are told from each other
 
 
@@ -60,6 +61,7 @@ class Program:
         self.constants: dict[int, Any] = {}
         self.count = 0
         self._known: dict[Any, tuple[int, ...]] = {}  # what is computed twice is one value
+        self._same: dict[int, Any] = {}  # constants by what they are
         self.inputs = [self._new() for _ in closed.jaxpr.invars]
         consts = [self._constant(c) for c in closed.consts]
         self.outputs = self._flattened(closed.jaxpr, consts, self.inputs)
@@ -73,14 +75,10 @@ class Program:
         return self.count - 1
 
     def _constant(self, x: Any) -> int:
-        x = array(x)
-        key = (x.shape, x.dtype, x.tobytes()) if isinstance(x, np.ndarray) and x.size < _SHORT else None
-        if key in self._known:
-            return self._known[key][0]
         n = self._new()
-        self.constants[n] = x
-        if key is not None:
-            self._known[key] = (n,)
+        x = self.constants[n] = array(x)
+        if isinstance(x, np.ndarray) and x.size < _SHORT:
+            self._same[n] = (x.shape, x.dtype, x.tobytes())
         return n
 
     def _flattened(self, jaxpr: Any, consts: Sequence[int], args: Sequence[int]) -> list[int]:
@@ -94,7 +92,7 @@ class Program:
             if (inner := nested(eqn)) is not None:
                 outs = self._flattened(inner[0], [self._constant(c) for c in inner[1]], operands)
             else:
-                key = _key(eqn, operands)
+                key = _key(eqn, [self._same.get(i, i) for i in operands])
                 outs = self._known.get(key) or tuple(self._new() for _ in eqn.outvars)
                 if key is None or key not in self._known:
                     self.equations.append(Equation(eqn, tuple(operands), outs))
@@ -129,6 +127,16 @@ class Program:
                 for n, x in zip(e.outs, applied(e.eqn, [values[i] for i in e.ins]), strict=True):
                     values[n] = x
         return values
+
+    @functools.cached_property
+    def plan(self) -> list[Any]:
+        """What is done to which values: the same where these mean the same."""
+        return [(e.name, e.ins, e.outs) for e in self.equations]
+
+    @functools.cached_property
+    def cost(self) -> int:
+        """About how many microseconds it takes, a small operation being one or two."""
+        return sum(1 if known(e.eqn) else _BOUND for e in self.equations)
 
     def again(self, values: Sequence[Any], changed: Mapping[int, Any], wanted: int) -> Any:
         """The value of this number if those at some numbers are others; what does not depend on them stays."""
@@ -182,7 +190,7 @@ class Program:
         return found
 
 
-def _key(eqn: Any, operands: Sequence[int]) -> Any:
+def _key(eqn: Any, operands: Sequence[Any]) -> Any:
     """What equations of equal results have in common; None for those that may differ all the same."""
     key = (eqn.primitive, tuple(sorted(eqn.params.items(), key=lambda item: item[0])), tuple(operands))
     try:

@@ -35,6 +35,8 @@ def region(case: Case, observer: Observer, work: Workshop) -> Iterator[Finding]:
             name = f"{same[a][0]} − {same[b][0]}"
             candidates.append((name, "", "", [x - y for x, y in zip(same[a][3], same[b][3], strict=True)]))
     found = []
+    if _by_place(case, off):
+        candidates = []
     told = [_told(c, t) for c, t in case.pairs]
     m = [mask[some] for mask, some in zip(off, told, strict=True)]
     for name, line, operation, values in candidates:
@@ -58,6 +60,15 @@ def region(case: Case, observer: Observer, work: Workshop) -> Iterator[Finding]:
     if often is not None and all(not np.any(mask & ~many) for mask, many in zip(off, often, strict=True)):
         sentence = f"∂/∂{case.name} is off only where an entry is used more than once: its uses are not summed"
         yield case.finding("missing_sum", sentence, 0.0)
+
+
+def _by_place(case: Case, off: Sequence[np.ndarray]) -> bool:
+    """Whether the same entries are off at every point, so that it is their place that matters."""
+    alike: dict[Any, list[tuple[int, np.ndarray]]] = {}
+    for o, mask in zip(case.seen, off, strict=True):
+        alike.setdefault(mask.shape, []).append((id(o.point), mask))
+    several = [group for group in alike.values() if len({point for point, _ in group}) > 1]
+    return bool(several) and all(np.array_equal(m, group[0][1]) for group in several for _, m in group)
 
 
 def _told(c: np.ndarray, t: np.ndarray) -> np.ndarray:

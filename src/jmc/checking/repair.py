@@ -20,7 +20,7 @@ from jmc.checking.observe import Observation, Observer
 from jmc.checking.scene import Edit, Scene
 from jmc.checking.slopes import steps
 
-_MOST_EDITS = 8000
+_MOST_EDITS, _EFFORT = 8000, 150_000  # edits, and the equations that are evaluated for them
 _MOST_PAIRS = 200
 _SIMPLE = 1.5
 _PLAIN = 1.5
@@ -70,8 +70,7 @@ class Workshop:
             if found is None:
                 continue
             program, wanted = found
-            steps = [e.name for e in program.equations]
-            if built is not None and steps != built:
+            if built is not None and program.plan != built:
                 continue
             values_ = program.run(o.leaves, o.us)
             own = program_of == self._claimed
@@ -79,7 +78,7 @@ class Workshop:
             said = same[self.case.index]
             if said is None or left([(np.asarray(values_[wanted]), said)]) > 1e-8:
                 continue  # it is not what was asked
-            built = steps
+            built = program.plan
             project = self.project if own else np.asarray
             stage.append(Scene(program, values_, wanted, goal, names, program.inputs[len(o.leaves) :], project))
             kept.append(o)
@@ -120,17 +119,14 @@ class Workshop:
         return sorted(found, key=weight)
 
     def _of_truth(self) -> Iterator[Edit]:
-        yield from numbers(self.truth, self.seen)
-        yield from steps(self.truth[0])
-        yield from edits(self.truth[0])
-        yield from insertions(self.truth, values(self.truth, ()))
+        first = self.truth[0]
+        put_in = insertions(self.truth, values(self.truth, ()))
+        return _each(numbers(self.truth, self.seen), steps(first), edits(first), put_in)
 
     def _of_claim(self) -> Iterator[Edit]:
         found = values(self.claim, self._pool())
-        yield from numbers(self.claim, self.seen)
-        yield from edits(self.claim[0])
-        yield from insertions(self.claim, found)
-        yield from additions(self.claim, found)
+        put_in, added = insertions(self.claim, found), additions(self.claim, found)
+        return _each(numbers(self.claim, self.seen), edits(self.claim[0]), put_in, added)
 
     def _pool(self) -> list[Value]:
         """Values of the truth's program, for use in the claim's."""
@@ -163,7 +159,7 @@ def told(made: Made) -> str:
 
 
 def _tried(some: Iterable[Edit], stage: Sequence[Scene], done: bool) -> list[Made]:
-    return [made for edit in some if (made := _all(edit, stage, done)) is not None]
+    return [made for edit in itertools.islice(some, _most(stage)) if (made := _all(edit, stage, done)) is not None]
 
 
 def _meeting(
@@ -205,14 +201,18 @@ def _ratios(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> list[fl
     for x, y in zip(some, others, strict=True):
         under = float(np.real(np.vdot(y, y)))
         ratio = float(np.real(np.vdot(y, x))) / under if under and x.shape == y.shape else 0.0
-        if not ratio or left([(x, ratio * y)]) > LEFT:
+        if not 1e-6 < abs(ratio) < 1e6 or left([(x, ratio * y)]) > LEFT:
             return None
         ratios.append(ratio)
     return ratios
 
 
+def _most(stage: Sequence[Scene]) -> int:
+    return min(_MOST_EDITS, _EFFORT // max(stage[0].program.cost, 1))
+
+
 def _exact(all_: Iterable[Edit], stage: Sequence[Scene], done: bool) -> Iterator[Made]:
-    for edit in itertools.islice(all_, _MOST_EDITS):
+    for edit in itertools.islice(all_, _most(stage)):
         if (made := _all(edit, stage, done, True)) is not None:
             yield made
 
@@ -233,9 +233,22 @@ def _all(edit: Edit, stage: Sequence[Scene], done: bool, exact: bool = False) ->
     return Made(edit, done, found, error)
 
 
+# what an operation says to operands that do not fit it
+_UNFIT = (ComplexWarning, ValueError, TypeError, IndexError, NotImplementedError, np.linalg.LinAlgError)
+
+
+def _each(*some: Iterator[Edit]) -> Iterator[Edit]:
+    """The edits of all; where one of them tries what does not fit, the next goes on."""
+    for edits_ in some:
+        try:
+            yield from edits_
+        except _UNFIT:
+            continue
+
+
 def _made(edit: Edit, s: Scene) -> np.ndarray | None:
     try:
         with warnings.catch_warnings(action="error", category=ComplexWarning):
             return edit.made(s)
-    except (ComplexWarning, ValueError, TypeError, IndexError, NotImplementedError, np.linalg.LinAlgError):
+    except _UNFIT:
         return None  # what does not fit its surroundings any more

@@ -70,10 +70,14 @@ class Scene:
                 now[made] = sums[made](operands)
                 wide.add(made)
                 continue
+            aval, own = e.eqn.outvars[0].aval, self.values[made]
+            summed = e.eqn.primitive is p.reduce_sum_p
+            if summed and np.all(np.abs(own) <= 1e-9 * np.sum(np.abs(self.values[e.ins[0]]))):
+                now[made] = own  # what sums to nothing is in nobody's formula
+                continue
             if not any(i in wide for i in e.ins):
                 now.update(zip(e.outs, applied(e.eqn, operands), strict=True))
                 continue
-            aval = e.eqn.outvars[0].aval
             of_one = e.eqn.primitive is p.reduce_sum_p and all(
                 e.eqn.invars[0].aval.shape[d] == 1 for d in e.eqn.params["axes"]
             )
@@ -173,6 +177,7 @@ class Edit:
         operation: its name.
         made: the derivative after it, in a scene; None where it cannot be done.
         weight: how far-fetched it is.
+        put_in: whether it puts in a factor that is no slope.
     """
 
     undone: tuple[str, ...]
@@ -182,6 +187,7 @@ class Edit:
     operation: str
     made: Callable[[Scene], np.ndarray | None]
     weight: float = 0
+    put_in: bool = False
 
 
 def on(at: Use, function: Callable[[Any], Any]) -> Callable[[Scene], np.ndarray | None]:

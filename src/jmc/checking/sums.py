@@ -68,7 +68,7 @@ def along_other_axes(case: Case, observer: Observer) -> Iterator[Finding]:
     programs = [observer.reference.pull_program(o.leaves, o.us) for o in case.seen]
     runs = [program.run(o.leaves, o.us) for program, o in zip(programs, case.seen, strict=True)]
     first = programs[0]
-    if any([e.name for e in program.equations] != [e.name for e in first.equations] for program in programs):
+    if any(program.plan != first.plan for program in programs):
         return
     for n in sorted(first.reached(first.inputs[len(case.seen[0].leaves) :])):
         arrived = [run[n] for run in runs]
