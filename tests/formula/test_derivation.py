@@ -182,6 +182,14 @@ def test_sizes_are_those_at_which_the_formula_is_defined():
     assert all(sizes["m"] > sizes["n"] for sizes in d.certificate.sizes)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_code_keeps_the_dtype_of_its_arguments(dtype, x64):
+    d = jmc.derive(lambda W, x, b: jnp.sum(jax.nn.relu(W @ x + b) ** 2), "x")("m n", "n", "m")
+    found = d.function(*(jnp.ones(shape, dtype) for shape in ((2, 3), 3, 2)))
+    assert found.dtype == dtype
+    assert found.tolist() == [16.0, 16.0, 16.0]
+
+
 def test_layouts():
     A = {"A": "m, n", "x": "n"}
     f = lambda A, x: jnp.sin(A @ x)  # noqa: E731

@@ -48,7 +48,7 @@ def _one(x: Tensor) -> Tensor:
 
 
 def _compared(sign: str, latex: str, code: str) -> Function:
-    code = f"({{0}} {code} {{1}})"
+    code = f"{{np}}.where({{0}} {code} {{1}}, 1.0, 0.0)"  # a number, which every dtype takes
     return Function(f"1[{{0}} {sign} {{1}}]", rf"\mathbf{{{{1}}}}[{{0}} {latex} {{1}}]", code, (_zero, _zero))
 
 
@@ -110,7 +110,7 @@ FUNCTIONS: dict[str, Function] = {
     "relu": Function(
         "relu", r"\operatorname{relu}", "{np}.maximum({0}, 0)", (_f("step"),), condition="{0} = 0: the value 0 is taken"
     ),
-    "step": Function("1[{0} > 0]", r"\mathbf{{1}}[{0} > 0]", "({0} > 0)", (_zero,)),
+    "step": Function("1[{0} > 0]", r"\mathbf{{1}}[{0} > 0]", "{np}.where({0} > 0, 1.0, 0.0)", (_zero,)),
     "abs": Function("|{0}|", r"\left|{0}\right|", "abs({0})", (_f("sign"),), condition="{0} = 0: the value 0 is taken"),
     "sign": Function("sign", r"\operatorname{sign}", "{np}.sign({0})", (_zero,)),
     "erf": Function(
