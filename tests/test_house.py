@@ -15,6 +15,7 @@ SOURCE = ROOT / "src" / "jmc"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = {
     "linear": 0,
+    "page": 0,
     "catalogue": 1,
     "differentiate": 2,
     "checking": 2,
@@ -28,7 +29,6 @@ DRAWN = {
     ("checking", "differentiate"),
     ("formula", "differentiate"),
     ("formula", "checking"),
-    ("bench", "train"),
 }
 
 

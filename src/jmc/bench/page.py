@@ -3,15 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jmc.bench.summary import Line, growth, lines
 from jmc.bench.timing import Estimate
-from jmc.train.formatting import clean, duration, number, percent
-from jmc.train.svg import CLASSES, FIRST, INK, MUTED, RULE, canvas, to_svg
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from jmc.page.formatting import number
+from jmc.page.svg import CLASSES, FIRST, INK, MUTED, RULE, canvas, to_svg
+from jmc.page.template import Plate, filled, plates
 
 _MARKERS = "osD^vPXph"
 
@@ -22,38 +20,22 @@ class Section:
 
     name: str
     lines: list[Line]
-    curves: list["Plate"]
-
-
-@dataclass(frozen=True)
-class Plate:
-    """A figure with its caption."""
-
-    svg: "Markup"
-    caption: str
+    curves: list[Plate]
 
 
 def render(record: Mapping[str, Any]) -> str:
     """The page as HTML, with no reference to anything outside it; equal records give equal text."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     found = list(lines(record))
     sections = []
     for suite in dict.fromkeys(line.suite for line in found):
         names = dict.fromkeys(line.case for line in found if line.suite == suite)
-        drawn = [(name, growth_curve(record, suite, name)) for name in names]
-        curves = [Plate(Markup(svg), caption) for name, (svg, caption) in drawn if svg]
+        curves = plates((svg, caption) for svg, caption in (growth_curve(record, suite, name) for name in names))
         sections.append(Section(suite, [line for line in found if line.suite == suite], curves))
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("jmc.bench", "templates"), PackageLoader("jmc.train", "templates")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "percent": percent, "duration": duration, "span": span}
-    page = environment.get_template("bench.html.j2").render(
+    return filled(
+        "jmc.bench",
+        "bench.html.j2",
         record=record,
         machine=record["machine"],
         sections=sections,
@@ -61,8 +43,8 @@ def render(record: Mapping[str, Any]) -> str:
         ahead=sum(line.verdict == "jmc" for line in found),
         behind=[line for line in found if line.verdict not in ("jmc", "even", "")],
         total=sum(bool(line.verdict) for line in found),
+        span=span,
     )
-    return clean(page)
 
 
 def span(estimate: Estimate | None) -> str:

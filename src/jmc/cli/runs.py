@@ -59,7 +59,7 @@ def _show(runs: "Sequence[Run]", folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from jmc.train.formatting import clean, duration, number
+    from jmc.page.formatting import clean, duration, number
 
     names = [*dict.fromkeys(name for run in runs for name in run.metrics)]
     shown = [name for name in names if name.startswith("validation_") or name == "train_loss"]

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jmc.formula.style import LATEX
+from jmc.page.template import filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,17 +18,8 @@ LEDE = (
 
 def page(title: str, derivations: "Iterable[tuple[str, str, Derivation]]", lede: str = LEDE) -> str:
     """The page of derivations, each with a title and a remark, which may be empty."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("jmc.formula", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sections = [_section(name, remark, derivation) for name, remark, derivation in derivations]
-    return environment.get_template("derivations.html.j2").render(title=title, lede=lede, sections=sections)
+    return filled("jmc.formula", "derivations.html.j2", title=title, lede=lede, sections=sections)
 
 
 def _section(title: str, remark: str, derivation: "Derivation") -> dict[str, Any]:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jmc.page.formatting import ABSENT, duration, number
+from jmc.page.svg import CLASSES
+from jmc.page.template import Plate, filled, plates
 from jmc.train import figures
-from jmc.train.formatting import ABSENT, duration, number
-from jmc.train.report import METRICS, Plate, from_template, plates
+from jmc.train.report import METRICS
 from jmc.train.runs import Run, ordered
-from jmc.train.svg import CLASSES
 from jmc.train.toml_source import dump_key, shown
 
 
@@ -56,7 +57,8 @@ def render(runs: Sequence[Run]) -> str:
                 time=duration(run.seconds),
             )
         )
-    return from_template(
+    return filled(
+        "jmc.train",
         "comparison.html.j2",
         headline=f"{number(len(runs))} run{'s' * (len(runs) != 1)} compared",
         best=_best(runs, names, keys),

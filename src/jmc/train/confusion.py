@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from jmc.train.formatting import number
+from jmc.page.formatting import number
 
 MOST_MATRIX_CLASSES = 20
 MOST_PAIRS = 15

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from jmc.train.formatting import short, tick
-from jmc.train.svg import CLASSES, FIRST, INK, MUTED, PAPER, SECOND, canvas, to_svg
+from jmc.page.formatting import short, tick
+from jmc.page.svg import CLASSES, FIRST, INK, MUTED, PAPER, SECOND, canvas, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,15 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jmc.page.formatting import duration, number, percent
+from jmc.page.template import Plate, filled, plates
 from jmc.train import figures
 from jmc.train.confusion import confusion
-from jmc.train.formatting import clean, duration, number, percent, shape
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -34,14 +35,6 @@ class Card:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Plate:
-    """A figure with its caption."""
-
-    svg: "Markup"
-    caption: str
-
-
 def render(
     *,
     name: str,
@@ -55,7 +48,8 @@ def render(
     ``rows`` are the lines of metrics.jsonl in the order of their ``step``, ``result`` is that of result.json.
     A figure that is None or nan is shown as a dash.
     """
-    return from_template(
+    return filled(
+        "jmc.train",
         "report.html.j2",
         name=name,
         headline=_headline(result, evaluation),
@@ -71,21 +65,6 @@ def render(
         agreement=_agreement(evaluation.gradient_checks, result["compute_dtype"]),
         config=_highlighted(config_toml),
     )
-
-
-def from_template(template: str, **values: Any) -> str:
-    """The page that a template of ``templates/`` makes of the values, each of them escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("jmc.train", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "percent": percent, "duration": duration, "shape": shape}
-    return clean(environment.get_template(template).render(**values))
 
 
 def _headline(result: Mapping[str, Any], evaluation: "Evaluation") -> str:
@@ -181,13 +160,6 @@ def _predictions(evaluation: "Evaluation") -> list[Plate]:
             f"The points are the {several} by their true class; a ring marks one that is predicted wrong."
         )
     return plates([*drawings, (svg, caption + thinned)])
-
-
-def plates(drawn: Iterable[tuple[str, str]]) -> list[Plate]:
-    """Figures, as `figures` draws them, with their captions; those that had nothing to draw are left out."""
-    from markupsafe import Markup
-
-    return [Plate(Markup(svg), caption) for svg, caption in drawn if svg]  # XML, escaped by its writer
 
 
 def _agreement(checks: Sequence["GradientCheck"], dtype: str) -> str:

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from jmc.train.formatting import clean, duration, number, percent, shape, short, tick
+from jmc.page.formatting import clean, duration, number, percent, shape, short, tick
 
 THIN = "\u202f"
 
