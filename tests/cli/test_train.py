@@ -207,3 +207,21 @@ def test_an_interrupt_is_130(capsys, tiny, tmp_path, monkeypatch):
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [*range(1, 21)]
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_file_that_is_streamed(capsys, tiny, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    X[:, 2] = 5 + X[:, 0] - X[:, 1]
+    np.save(tmp_path / "own.npy", X)
+    streamed = {"data__path": "own.npy", "data__target": "X[2]", "train__batch_size": 8}
+    code, out, err = jmc_train(capsys, tiny, "--dry-run", **streamed)
+    assert code == 0
+    assert err == f"one pass over {tmp_path / 'own.npy'} …\n"
+    assert "examples of 2 features, regression, streamed" in out.splitlines()[0]
+    code, out, err = jmc_train(capsys, tiny, "--run-dir", str(tmp_path / "run"), "--quiet", **streamed)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == [*RESULTS]
+    assert refused(capsys, tiny, "--quiet", **streamed | {"data__target": "X[3]"}).startswith(
+        f"jmc: {tmp_path / 'own.npy'}: `data.target` must be among 'X[0]', 'X[1]', 'X[2]', but got 'X[3]'"
+    )

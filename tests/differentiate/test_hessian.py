@@ -130,3 +130,42 @@ STRUCTURES = {
 def test_structure(name):
     f, structure = STRUCTURES[name]
     assert jmc.hessian(f)(x).structure == structure
+
+
+def rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+ARRAYS = {
+    "two bands, one of them on both sides": (jmc.hessian(rosenbrock), [(4,), (4,)]),
+    "softmax": (jmc.jacobian(jax.nn.softmax), [(5,)]),
+    "softmax of a batch": (jmc.jacobian(lambda A: jax.nn.softmax(A, axis=-1)), [(5, 5)]),
+    "exp": (jmc.jacobian(lambda x: jnp.exp(x) / 2), [(5,)]),
+    "a quotient": (jmc.jacobian(lambda x: x / (1 + x @ x)), [(), (5,)]),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_equal_arrays_come_out_once(name):
+    f, shapes = ARRAYS[name]
+    J = f(A if "batch" in name else x)
+    assert sorted(leaf.shape for leaf in jax.tree.leaves(J)) == shapes
+
+
+def test_a_sum_of_many_terms_is_no_larger_than_dense():
+    def f(x):
+        def add(i, total):
+            return total + jax.lax.dynamic_slice(x, (i,), (2,)) * jax.lax.dynamic_index_in_dim(x, i, keepdims=False)
+
+        return jnp.sum(jnp.sin(jax.lax.fori_loop(0, 4, add, jnp.zeros(2))))
+
+    def both(x):
+        H = jmc.hessian(f)(x)
+        counts.extend([len(H.terms), len((H @ H).terms)])
+        return (H.dense(), H.gram().dense()), jax.hessian(f)(x)
+
+    counts = []
+    (found, gram), wanted = compiled(both)(x)
+    same(found, wanted)
+    same(gram, wanted.T @ wanted)
+    assert max(counts) <= 12

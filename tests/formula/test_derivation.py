@@ -28,6 +28,11 @@ def gaussian(mu, S, x):
     return (logdet(S) + (x - mu) @ inv(S) @ (x - mu)) / 2
 
 
+def gaussian_process(K, y):
+    L = jnp.linalg.cholesky(K)
+    return y @ jax.scipy.linalg.cho_solve((L, True), y) / 2 + jnp.sum(jnp.log(jnp.diag(L)))
+
+
 # the function, the shapes of its arguments, the argument, the order, the formula (and its "where")
 TABLE = [
     (lambda A, x: A @ x, "A: m n, x: n", "x", 1, "A"),
@@ -77,6 +82,10 @@ TABLE = [
     (lambda X: inv(X), "X: n n", "X", 1, "−X⁻¹ ⊗ X⁻ᵀ"),
     (lambda X, a: logdet(a * X), "X: n n, a:", "X", 1, "a (a X)⁻ᵀ"),
     (lambda x, p: jnp.sum(x**p) ** (1 / p), "x: n positive, p: positive", "x", 1, "(𝟏ᵀ x^p)^(1/p − 1) x^(p − 1)"),
+    (gaussian_process, "K: n n spd, y: n", "K", 1, "(1/2) (K⁻¹ − K⁻¹ y yᵀ K⁻¹)"),
+    (lambda x: jnp.sum(x) * np.log(x.shape[0]) / x.shape[0] ** 2, "x: n", "x", 1, "(ln(n)/n²) 𝟏"),
+    (lambda x: jnp.log(-x), "x: n", "x", 1, "diag(1 ⊘ x)"),
+    (lambda x, y: jnp.sum(y), "x: n, y: m", "x", 1, "0"),
     (jmc.gelu, "x: n", "x", 1, "diag(Φ(x) + x ⊙ φ(x))"),
     (jmc.log_cosh, "prediction: n, target: n", "prediction", 1, "tanh(prediction − target)/n"),
     (lambda w, b, X, y: jmc.mean_squared_error(jmc.neuron(w, b, X), y), "w: d, b:, X: N d, y: N", "w", 1, "(2/N) Xᵀ (1[z > 0] ⊙ (relu(z) − y)) where z = X w + b 𝟏"),
@@ -171,6 +180,27 @@ def test_parts_without_matrix_notation_have_names_too():
     assert d.certificate.ok
 
 
+@pytest.mark.parametrize(
+    ("f", "shapes", "wrt", "structure", "cost"),
+    [
+        (lambda A, x, b: jnp.sum((A @ x - b) ** 2), "A: m n, x: n, b: m", "x", "row(n)", "4 m n + m + n"),
+        (lambda W, x: jnp.tanh(W @ x), "W: m n, x: n", "W", "kronecker(diagonal(m) ⊗ row(n))", None),
+        (lambda b, A: jnp.linalg.solve(A, b), "b: n, A: n n", "b", "dense(n×n)", None),
+        (lambda X: jnp.sin(X), "X: m n", "X", "diagonal(m·n)", None),
+    ],
+)
+def test_structure_and_cost(f, shapes, wrt, structure, cost):
+    d = jmc.derive(f, wrt)(**given(shapes))
+    assert d.structure == structure
+    assert cost is None or d.cost == cost
+
+
+def test_the_cost_of_a_solution_is_cubic():
+    d = jmc.derive(lambda b, A: jnp.sum(jnp.linalg.solve(A, b) ** 2), "b")("n", "n n")
+    assert d.formula == "2 A⁻ᵀ A⁻¹ b"
+    assert d.cost.startswith("4/3 n³")
+
+
 def test_a_tied_argument_is_told():
     d = jmc.derive(logdet, "X")("n n spd")
     assert d.text == "∂logdet/∂X = X⁻¹\n  the entries of X are free: that it is spd is no constraint"
@@ -247,6 +277,9 @@ def test_a_wrong_formula_is_no_result(monkeypatch):
         (lambda: jmc.derive(lambda x: x)("n", "m"), "`shapes` must be one for each of x"),
         (lambda: jmc.derive(lambda x: x)("m n symmetric"), "must be square"),
         (lambda: jmc.derive(lambda x: x)((0,)), "at least 1, but got 0"),
+        (lambda: jmc.derive(lambda x: {"a": x})("n"), "`f` must return one array, but returns a dict"),
+        (lambda: jmc.derive(lambda x: x * 2.0)("n integer"), "`wrt` must name a real argument, but x is integer"),
+        (lambda: jmc.derive(lambda n: n)("n"), "other names for sizes than for arguments, but n is both"),
     ],
 )
 def test_errors_name_the_argument(call, message):

@@ -165,6 +165,18 @@ def test_products_with_axes_in_another_order():
     np.testing.assert_allclose(product.array, normal(5, 3) * normal(3, 5, seed=1).T, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("x64")
+def test_products_of_two_factors_with_axes_of_every_kind():
+    random = np.random.default_rng(0)
+    shared, summed, mine, theirs = (fresh(sizes) for sizes in ((2, 3), (4, 1), (2, 3), (3, 5)))
+    for _ in range(30):
+        a = array(*random.permutation(np.array([*shared, *summed, *mine], object)))
+        b = array(*random.permutation(np.array([*shared, *summed, *theirs], object)), seed=1)
+        keep = list(random.permutation(np.array([*shared, *mine, *theirs], object)))
+        result, order = contract([a, b], keep, "float64")
+        np.testing.assert_allclose(result, einsum([a, b], order), rtol=1e-12)
+
+
 # limits
 
 

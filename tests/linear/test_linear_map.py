@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from draws import normal
-from linear.definition import reference
+from linear.definition import entries, reference
 
 import jmc
+from jmc.linear.collapse import limited
 from jmc.linear.linear_map import LinearMap
 from jmc.linear.term import NOWHERE, Axis, Factor, Label, Term, dense, fresh, identity, plain, plains, row
 
@@ -119,6 +120,20 @@ def test_products_with_arrays():
     np.testing.assert_allclose((jnp.float32(2) * J).dense(), 2 * D, rtol=1e-6)
 
 
+def test_norms_of_rows_in_which_terms_cancel(x64):
+    def softmax(n):
+        p = jnp.zeros(n).at[0].set(1 - 1e-9).at[1].set(1e-9)
+        i, j = fresh((n, n))
+        diagonal = Term(1, (Factor(p, (i,)),), (plain(i),), (plain(i),))
+        rank = Term(-1, (Factor(p, (i,)), Factor(p, (j,))), (plain(i),), (plain(j),))
+        return LinearMap([diagonal, rank], (n,), (n,), "float64")
+
+    np.testing.assert_allclose(softmax(3).row_norms(), 1e-9 * np.sqrt([2, 2, 0]), rtol=1e-6)
+    large = softmax(1025).row_norms()  # whose terms are squared before they are added
+    np.testing.assert_allclose(large[:2], 1e-9 * np.sqrt(2), atol=1e-7)
+    assert not np.any(large[2:])
+
+
 def test_wrong_shapes_are_refused():
     refused = {
         "`v` must have shape": lambda: J.mv(normal(3)), "`u` must have shape": lambda: J.vm(normal(4)),
@@ -173,3 +188,14 @@ def test_a_tree_definition_can_be_compared_and_hashed():
     np.testing.assert_array_equal(K.dense(), J.dense())
     assert jax.tree.structure(jmc.LinearMap([identity((3,))], (3,), (3,), "float32")) != tree
     assert jax.tree.structure(jax.tree.unflatten(tree, [None] * len(leaves))) != tree or not leaves
+
+
+def test_entries_at_known_and_at_looked_up_positions(x64):
+    at = [Axis(4, (), k) for k in range(4)]
+    looked_up = Axis(4, (), 0, jnp.asarray(2, "int32"))
+    terms = [Term(k + 1, (Factor(normal(), ()),), (at[k % 4],), (looked_up,)) for k in range(20)]
+    found = limited(tuple(terms), "float64", 2**20)
+    assert len(found) == 1
+    np.testing.assert_allclose(
+        LinearMap(found, (4,), (4,), "float64").dense(), sum(entries(term) for term in terms).real, rtol=1e-6
+    )

@@ -237,6 +237,12 @@ KINDS = {
     ),
     "no bottleneck": (lambda x, A, B: A @ jnp.tanh(B @ x), [(3,), (3, 5), (5, 3)], "dense(3×3)"),
     "keepdims": (lambda X: X + jnp.sum(X, 1, keepdims=True), [(5, 1)], "kronecker(I₅ ⊗ (identity(1) + rank 1))"),
+    "an entry of a matrix": (lambda x: jnp.zeros((4, 3)).at[2, 1].set(x[1] ** 2), [(4,)], "sparse(12×4)"),
+    "a row of a matrix": (
+        lambda X: jnp.zeros((4, 3)).at[2].set(X[1, 1] ** 2),
+        [(2, 2)],
+        "kronecker(sparse(4×4) ⊗ column(3))",
+    ),
     "empty": (jnp.exp, [(0,)], "diagonal(0)"),
     "number": (lambda z: jnp.sin(z**2), [()], "scalar"),
 }

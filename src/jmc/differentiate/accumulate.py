@@ -11,7 +11,7 @@ from jmc.differentiate.node import Node, Step
 from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.sweep import cost, pulled, pushed
 from jmc.differentiate.tape import Tape
-from jmc.linear.collapse import collapsed, points_gathered, settled
+from jmc.linear.collapse import collapsed, limited, settled
 from jmc.linear.contract import flops
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
 from jmc.linear.place import placed
@@ -20,8 +20,6 @@ from jmc.linear.term import Term, labels_on, row
 from jmc.linear.unify import compose
 
 Maps = list[LinearMap | None]
-# Beyond so many terms a sum is collapsed: one factor for all terms with the same axes.
-MOST_TERMS = 12
 # A summed label is contracted at a value that is used more than once, if the Jacobian is not this much larger.
 GROWTH = 32
 
@@ -110,7 +108,7 @@ def _backward(step: Step, arriving: Maps, keys: Sequence[tuple[int, int]]) -> Ma
                 terms += products(J.terms, terms_of[j, k])
                 dtype = J.dtype
         shape, _ = _type(node)
-        found.append(LinearMap(limited(added(terms, dtype), dtype), shapes, shape, dtype) if terms else None)
+        found.append(LinearMap(limited(added(terms, dtype), dtype, MAX_BYTES), shapes, shape, dtype) if terms else None)
     return found
 
 
@@ -165,11 +163,13 @@ def _ready(J: LinearMap | None, node: Node) -> LinearMap | None:
 
 
 def _sum(a: Any, b: LinearMap) -> LinearMap:
-    return LinearMap(limited(added((*a.terms, *b.terms), a.dtype), a.dtype), a.out_shape, a.in_shape, a.dtype)
+    return LinearMap(
+        limited(added((*a.terms, *b.terms), a.dtype), a.dtype, MAX_BYTES), a.out_shape, a.in_shape, a.dtype
+    )
 
 
 def _finished(terms: Sequence[Term], shape: Any, in_shape: Any, dtype: Any, out: Node) -> LinearMap:
-    kept = limited(added(terms, dtype), dtype)
+    kept = limited(added(terms, dtype), dtype, MAX_BYTES)
     return LinearMap(_contracted(kept, dtype, out), shape, in_shape, dtype)
 
 
@@ -188,14 +188,6 @@ def _laborious(term: Term) -> bool:
     if len(term.factors) < 2 or all(m in labels for f in term.factors for m in f.labels):
         return False
     return flops(term.factors, labels) > 16 * math.prod(m.size for m in labels)
-
-
-def limited(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
-    """The same sum with few terms: single positions gathered, and if it has too many, collapsed."""
-    terms = points_gathered(terms, dtype)
-    if len(terms) <= MOST_TERMS:
-        return terms
-    return collapsed(terms, dtype, MAX_BYTES)
 
 
 def _type(node: Node) -> tuple[tuple[int, ...], Any]:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives as p
 
-from jmc.differentiate.operation import linear, value, weight
+from jmc.differentiate.known import slope
+from jmc.differentiate.operation import linear, weight
 from jmc.linear.substitute import substituted_factor
 from jmc.linear.term import Axis, Factor, Label, Term, fresh, plain, plains
 
@@ -59,12 +60,20 @@ def _div(op, k):
         return [op.scaled(k, labels, 1, (factor,))]
     if y.literal is not None and k == 0:
         return [op.scaled(k, labels, 1 / y.literal if y.literal else math.inf)]
-    inverse = y._replace(base=1 / jnp.asarray(y.base), literal=None, computed=True)
+    inverse = y._replace(base=_inverse(op, y), literal=None, computed=True)
     coefficient, factors = weight(inverse, labels)
     if k == 1:
         scale, numerator = op.weight(0, labels)
         coefficient, factors = -scale, (*numerator, *factors, *factors)
     return [op.scaled(k, labels, coefficient, factors)]
+
+
+def _inverse(op, y):
+    """1/y, the same array for both operands."""
+    key = ("inverse", id(y.base))
+    if key not in op.memo:
+        op.memo[key] = 1 / jnp.asarray(y.base), [y]
+    return op.memo[key][0]
 
 
 @linear(p.select_n_p)
@@ -213,14 +222,8 @@ ELEMENTWISE = {primitive for name in _NAMES.split() if (primitive := getattr(p, 
 
 @linear(*ELEMENTWISE)
 def _elementwise(op, k):
-    if op.primitive is p.exp_p and op.result is not None:  # its own derivative: one array, not two that are equal
-        labels = fresh(op.out_shapes[0])
-        return [op.scaled(k, labels, *weight(op.result, labels))]
-    arrays = [v.array for v in op.values]
-    x = jnp.asarray(arrays[k])
-    _, slope = jax.jvp(lambda x: op.bind(*arrays[:k], x, *arrays[k + 1 :]), (x,), (jnp.ones_like(x),))
     labels = fresh(op.out_shapes[0])
-    return [op.scaled(k, labels, *weight(value(slope), labels))]
+    return [op.scaled(k, labels, *weight(slope(op, k), labels))]
 
 
 # linear systems

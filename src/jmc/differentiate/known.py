@@ -1,5 +1,6 @@
 """What is known of values that do not depend on the argument: views, constants, integers that count along an axis."""
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -8,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn
+from jax.extend.core import JaxprEqn, Literal, Primitive
 from jax.extend.core import primitives as p
 
-from jmc.differentiate.operation import Value, value
+from jmc.differentiate.operation import Memo, Operation, Value, literal, value
 
 
 def inexact(aval: Any) -> bool:
@@ -32,14 +33,86 @@ def integer(v: Value | None) -> int | None:
     return int(array) if isinstance(array, (int, np.integer, np.bool_)) else None
 
 
-def evaluated(eqn: JaxprEqn, values: Sequence[Value]) -> list[Value]:
+def evaluated(eqn: JaxprEqn, values: Sequence[Value], memo: Memo) -> list[Value]:
     """The results of an equation; what only repeats or transposes an array stays a view of it."""
+    if (key := _key(eqn, values)) is None:
+        return _evaluated(eqn, values)
+    if key not in memo:
+        memo[key] = _evaluated(eqn, values), values
+    return memo[key][0]
+
+
+def _key(eqn: JaxprEqn, values: Sequence[Value]) -> Any:
+    """What tells an equation at its operands from all others; None if it has effects, a state, or no hash."""
+    if eqn.effects or eqn.primitive is p.rng_uniform_p:
+        return None
+    arrays = [v.array for v in values]
+    names = tuple(id(a) if np.ndim(a) or isinstance(a, jax.Array) else (jax.typeof(a), repr(a)) for a in arrays)
+    key = eqn.primitive, tuple(sorted(eqn.params.items())), names
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def slope(op: Operation, k: int) -> Value:
+    """The derivative of an element-wise operation with respect to operand k: its JVP for a tangent of ones.
+
+    It shares what the program evaluates too: exp is its own derivative.
+    """
+    avals = tuple(jax.typeof(v.array) for v in op.values)
+    settings = op.primitive, tuple(sorted(op.params.items())), avals, k, jax.dtypes.canonicalize_dtype("float64")
+    try:
+        hash(settings)
+        closed = _slope_program(*settings)
+    except TypeError:
+        closed = _slope_program.__wrapped__(*settings)
+    known = dict(zip(closed.jaxpr.invars, op.values, strict=True))
+    known.update((var, value(const)) for var, const in zip(closed.jaxpr.constvars, closed.consts, strict=True))
+
+    def read(atom: Any) -> Value:
+        return literal(atom.val) if isinstance(atom, Literal) else known[atom]
+
+    for eqn in closed.jaxpr.eqns:
+        known.update(zip(eqn.outvars, evaluated(eqn, [read(atom) for atom in eqn.invars], op.memo), strict=True))
+    return read(closed.jaxpr.outvars[0])
+
+
+@functools.lru_cache(maxsize=4096)
+def _slope_program(
+    primitive: Primitive, params: tuple[tuple[str, Any], ...], avals: tuple[Any, ...], k: int, _widest: Any
+) -> Any:
+    bound = primitive.get_bind_params(dict(params))
+
+    def f(*arrays: Any) -> Any:
+        def moved(x: Any) -> Any:
+            return primitive.bind(*arrays[:k], x, *arrays[k + 1 :], **bound)
+
+        _, tangent = jax.jvp(moved, arrays[k : k + 1], (jnp.ones_like(arrays[k]),))
+        return tangent
+
+    return jax.make_jaxpr(f)(*avals)
+
+
+def _evaluated(eqn: JaxprEqn, values: Sequence[Value]) -> list[Value]:
+    if (same := _unit(eqn, values)) is not None:
+        return [same]
     if (indices := _integers(eqn, values)) is not None:
         return [value(indices, computed=False)]
     found = eqn.primitive.bind(*[v.array for v in values], **eqn.primitive.get_bind_params(eqn.params))
     arrays = list(found) if eqn.primitive.multiple_results else [found]
     view = _known_value(eqn, values, arrays[0]) if len(arrays) == 1 else None
     return [view or value(array) for array in arrays]
+
+
+def _unit(eqn: JaxprEqn, values: Sequence[Value]) -> Value | None:
+    """x, where the result is 1·x or x·1."""
+    if eqn.primitive is p.mul_p:
+        for one, other in (values, values[::-1]):
+            if one.literal == 1 and isinstance(other.array, jax.Array):
+                return other if jax.typeof(other.array) == eqn.outvars[0].aval else None
+    return None
 
 
 # Integer arithmetic of indices, as NumPy has it.

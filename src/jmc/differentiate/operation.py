@@ -41,6 +41,8 @@ class Value(NamedTuple):
 
 
 Place = tuple[int, tuple[tuple[int, int], ...]]
+# What was evaluated, by what it was evaluated of; the operands are kept with it, so that their identities stay theirs.
+Memo = dict[Any, tuple[Any, Sequence[Value]]]
 
 
 def value(array: Any, computed: bool = True) -> Value:
@@ -60,7 +62,10 @@ def literal(number: Any) -> Value:
 
 
 class Operation(NamedTuple):
-    """An equation: how to apply it, its parameters, its operands' values and shapes, and the shapes of its results."""
+    """An equation: how to apply it, its parameters, its operands' values and shapes, and the shapes of its results.
+
+    ``memo`` holds what the program, and rules before this one, have evaluated.
+    """
 
     primitive: Primitive
     bind: Callable[..., Any]
@@ -70,7 +75,7 @@ class Operation(NamedTuple):
     in_shapes: Sequence[tuple[int, ...]]
     out_shapes: Sequence[tuple[int, ...]]
     dtype: Any
-    result: Value | None = None
+    memo: Memo
 
     def scaled(self, k: int, labels: Sequence[Label], coefficient: Any = 1, factors: tuple[Factor, ...] = ()) -> Term:
         """The element-wise Jacobian with respect to operand k, a diagonal of ``factors`` on ``labels``."""
@@ -90,8 +95,8 @@ class Operation(NamedTuple):
         return weight(self.values[i], labels)
 
 
-def operation(eqn: Any, values: Sequence[Value], result: Value | None = None) -> Operation:
-    """The equation ``eqn`` at these values of its operands; ``result`` is its first result, if that is known."""
+def operation(eqn: Any, values: Sequence[Value], memo: Memo) -> Operation:
+    """The equation ``eqn`` at these values of its operands."""
     return Operation(
         eqn.primitive,
         functools.partial(eqn.primitive.bind, **eqn.primitive.get_bind_params(eqn.params)),
@@ -100,7 +105,7 @@ def operation(eqn: Any, values: Sequence[Value], result: Value | None = None) ->
         [atom.aval.shape for atom in eqn.invars],
         [var.aval.shape for var in eqn.outvars],
         eqn.outvars[0].aval.dtype,
-        result,
+        memo,
     )
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jmc.differentiate.node import Node
 from jmc.differentiate.operation import value
 from jmc.differentiate.tape import Tape
+
+_ARRAYS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ class Traceable:
             if check is not None:
                 check(out)
             outs, out_tree = jax.tree.flatten(out)
+            for leaf in outs:
+                if not isinstance(leaf, _ARRAYS) and not hasattr(leaf, "__jax_array__"):
+                    raise TypeError(f"`f` must return arrays, but got {kind(leaf)}")
             arrays, restore = _partition(aux)
             found[:] = [out_tree, restore]
             return outs, arrays
@@ -115,7 +121,9 @@ class Traceable:
 
 def kind(value: Any) -> str:
     """What a value that is not an array is, for messages."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None or isinstance(value, jax.Array):
+        return "None" if value is None else "an array"
+    return f"a {type(value).__name__}"
 
 
 def _positions(numbers: Sequence[int], count: int, argnums: Any) -> list[int]:

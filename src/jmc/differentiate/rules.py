@@ -10,12 +10,14 @@ import numpy as np
 
 from jmc.catalogue import marker
 from jmc.catalogue.record import Rule
+from jmc.differentiate.jvp import walkable
 from jmc.differentiate.node import Node
 from jmc.differentiate.opaque import Opaque
 from jmc.linear.linear_map import LinearMap
 from jmc.linear.term import Factor, Term, fresh, identity, plains, row
 
 Terms = tuple[Term, ...]
+Maps = list[LinearMap | None]
 
 
 def rule_terms(
@@ -70,22 +72,29 @@ class ClosedForm:
 
 def linear_terms(f: Any, like: Any) -> Terms | None:
     """The terms of a function that is linear in its one array argument; None if that cannot be seen."""
-    from jmc.differentiate.accumulate import forward  # which reads tapes, and a tape reads rules
-    from jmc.differentiate.jvp import walkable
-    from jmc.differentiate.tape import Tape
-
     closed = jax.make_jaxpr(f)(jax.ShapeDtypeStruct(np.shape(like), like.dtype))
     if not walkable(closed.jaxpr, [True]):
         return None
-    tape = Tape()
-    start = Node(None, active=True, aval=closed.in_avals[0])
-    (end,) = tape.walk(closed.jaxpr, closed.consts, [start])
-    if not end.active:
-        return ()
-    shape = np.shape(like)
-    maps = forward(tape, {start: [LinearMap([identity(shape)], shape, shape, like.dtype)]}, [end])
-    (found,) = maps[0]
+    _, [[found]] = linear_maps(closed, [], closed.in_avals)
     return () if found is None else found.terms
+
+
+def linear_maps(closed: Any, known: Sequence[Node], moving: Sequence[Any]) -> tuple[list[Node], list[Maps]]:
+    """The results of a program of known and moving inputs, and of each the maps from the moving ones, of these types.
+
+    The program has to be linear in these.
+    """
+    from jmc.differentiate.accumulate import forward  # which reads tapes, and a tape reads rules
+    from jmc.differentiate.tape import Tape
+
+    tape = Tape()
+    nodes = [Node(None, active=True, aval=aval) for aval in moving]
+    ends = tape.walk(closed.jaxpr, closed.consts, [*known, *nodes])
+    start: dict[Node, Maps] = {}
+    for j, (node, aval) in enumerate(zip(nodes, moving, strict=True)):
+        start[node] = [None] * len(nodes)
+        start[node][j] = LinearMap([identity(aval.shape)], aval.shape, aval.shape, aval.dtype)
+    return ends, forward(tape, start, ends)
 
 
 def _with_vjp(rule: Rule, precision: str | None, args: Sequence[Any], out: Any, moving: Sequence[int]) -> Any:

@@ -52,6 +52,8 @@ def swept(
     mode = function.mode()
     if mode == "both" and uses_references(eqn):
         mode = function.reverse_only()
+    if mode == "reverse" and function.columns_only and not gradient:
+        raise TypeError("forward mode, which complex numbers need here, through a function that has only a custom vjp")
     if not gradient or mode == "forward":  # gradients are pulled back, but for these
         links = equation_links(eqn, moving)
         if links is not None:

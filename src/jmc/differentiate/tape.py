@@ -20,8 +20,9 @@ from jmc.differentiate.known import evaluated, inexact, integer, is_complex
 from jmc.differentiate.loops import unrolled
 from jmc.differentiate.node import Node, Step
 from jmc.differentiate.opaque import Pointwise
-from jmc.differentiate.operation import LINEAR, SEVERAL, Value, literal, operation, value
+from jmc.differentiate.operation import LINEAR, SEVERAL, Memo, Value, literal, operation, value
 from jmc.differentiate.references import joined
+from jmc.differentiate.reverse import vjp_program
 from jmc.differentiate.swept import swept
 from jmc.linear.contract import TooLarge
 from jmc.linear.term import Term, identity
@@ -44,6 +45,7 @@ class Tape:
     def __init__(self, gradient: bool = False) -> None:
         self.steps: list[Step] = []
         self.here = ("", "")  # the primitive and line of the equation that is walked
+        self.memo: Memo = {}  # nothing is evaluated twice
         self.gradient = gradient  # only a row will be pulled back: JAX's own vjp is as good as terms, or better
 
     def walk(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Node], line: str = "") -> list[Node]:
@@ -59,7 +61,7 @@ class Tape:
             operands = [read(atom) for atom in eqn.invars]
             reaches = any(node.active for node in operands) and any(inexact(var.aval) for var in eqn.outvars)
             with source_info_util.user_context(eqn.source_info.traceback):
-                outs = self._equation(eqn, operands, line, whole) if reaches else _constant(eqn, operands)
+                outs = self._equation(eqn, operands, line, whole) if reaches else self._constant(eqn, operands)
             nodes.update(zip(eqn.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -89,6 +91,7 @@ class Tape:
                 self._by_rule(eqn, operands, moving)
                 or self._linear(eqn, operands, moving)
                 or (None if self.gradient else self._by_jvp(eqn, operands, moving, line))
+                or (None if self.gradient else self._by_vjp(eqn, operands, moving))
                 or self._opaque(eqn, operands, moving)
             )
         except (NotDifferentiable, TooLarge):
@@ -98,12 +101,19 @@ class Tape:
 
     # one equation
 
+    def _constant(self, eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
+        """The results as values alone."""
+        return _nodes(eqn, evaluated(eqn, [node.value for node in operands if node.value is not None], self.memo))
+
+    def _results(self, eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
+        return self._constant(eqn, operands) if _known(operands) else [Node(None, aval=v.aval) for v in eqn.outvars]
+
     def _by_rule(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node] | None:
         if eqn.primitive is not marker.primitive:
             return None
         from jmc.differentiate.rules import ClosedForm, rule_terms  # a rule's vjp is itself a program to walk
 
-        (out,) = _constant(eqn, operands)
+        (out,) = self._constant(eqn, operands)
         assert out.value is not None
         arrays = [node.value.array for node in operands if node.value is not None]
         form = ClosedForm if self.gradient else rule_terms
@@ -127,8 +137,8 @@ class Tape:
         )
         if not (several or rule or real_linear) or (by_slope and not (_holomorphic(eqn) and _known(operands))):
             return None
-        outs = _results(eqn, operands)
-        op = operation(eqn, [_value(node) for node in operands], outs[0].value)
+        outs = self._results(eqn, operands)
+        op = operation(eqn, [_value(node) for node in operands], self.memo)
         if real_linear:
             self.step(operands, [_active(outs[0])], opaque=Pointwise(op.bind, op.dtype))
             return outs
@@ -174,10 +184,32 @@ class Tape:
             results.append(out)
         return results
 
+    def _by_vjp(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node] | None:
+        if eqn.primitive is not p.custom_vjp_call_p or not _known(operands):
+            return None
+        differentiable = [j for j, var in enumerate(eqn.outvars) if inexact(var.aval)]
+        closed = vjp_program(eqn, moving, differentiable)
+        if closed is None:
+            return None
+        from jmc.differentiate.rules import linear_maps  # which walks its program as a tape
+
+        count = len(eqn.outvars)
+        known = [Node(node.value) for node in operands]
+        ends, maps = linear_maps(closed, known, [eqn.outvars[j].aval for j in differentiable])
+        outs = [Node(end.value, aval=var.aval) for end, var in zip(ends, eqn.outvars, strict=False)]
+        terms = {}
+        for k, row in zip(moving, maps[count:], strict=True):
+            for j, J in zip(differentiable, row, strict=True):
+                if J is not None:
+                    terms[j, k] = tuple(term.T for term in J.terms)
+                    _active(outs[j])
+        self.step(operands, outs, terms)
+        return outs
+
     def _opaque(self, eqn: JaxprEqn, operands: list[Node], moving: list[int]) -> Sequence[Node]:
         differentiable = [j for j, var in enumerate(eqn.outvars) if inexact(var.aval)]
         function, found = swept(eqn, [node.value for node in operands], moving, differentiable, self.gradient)
-        outs = _results(eqn, operands) if found is None else _nodes(eqn, map(value, found))
+        outs = self._results(eqn, operands) if found is None else _nodes(eqn, map(value, found))
         linked = {differentiable[j] for j, _ in function.links}
         if linked:
             for j in linked:
@@ -230,17 +262,8 @@ def _known(operands: Sequence[Node]) -> bool:
     return all(node.value is not None for node in operands)
 
 
-def _results(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
-    return _constant(eqn, operands) if _known(operands) else [Node(None, aval=var.aval) for var in eqn.outvars]
-
-
 def _value(node: Node) -> Value:
     return node.value if node.value is not None else Value(None, None, ())
-
-
-def _constant(eqn: JaxprEqn, operands: Sequence[Node]) -> list[Node]:
-    """The results as values alone."""
-    return _nodes(eqn, evaluated(eqn, [node.value for node in operands if node.value is not None]))
 
 
 def _nodes(eqn: JaxprEqn, found: Iterable[Value]) -> list[Node]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 from jax import numpy as jnp
 
 from jmc.checking.oracles import QUICK, Estimate, double_precision, ridders
@@ -16,7 +15,7 @@ from jmc.formula.tensor import Argument
 
 POINTS = 2  # of each set of sizes
 NORMWISE, ENTRYWISE = 1e-10, 1e-8
-KINDS = ("normal", "positive", "unit")
+KINDS = ("normal", "positive", "unit", "negative")
 
 
 class NotCertified(NoFormula):
@@ -102,7 +101,7 @@ def certify(
 
 def load(code: str, name: str) -> Callable[..., Any]:
     """The function that a derivation's code defines."""
-    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax, "scipy": scipy}
+    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax}
     exec(compile(code, "<derivation>", "exec"), space)
     return space[name]
 
@@ -206,4 +205,6 @@ def _draw(argument: Argument, sizes: dict[str, int], kind: str, rng: np.random.G
         return (x + x.T) / 2
     if "positive" in facts or kind == "positive":
         return rng.uniform(0.5, 2, shape)
+    if kind == "negative":
+        return -rng.uniform(0.5, 2, shape)
     return rng.uniform(0.1, 0.9, shape) / max(1, shape[-1] if shape else 1) if kind == "unit" else x

@@ -18,7 +18,7 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
     if tensor in seen:
         return
     seen.add(tensor)
-    if isinstance(tensor, Map) and positive(tensor.args[0]):
+    if isinstance(tensor, Map) and (positive(tensor.args[0]) or isinstance(tensor.args[0], Size)):
         _collect(tensor.args[0], found, seen)
         return
     for child in tensor.children:

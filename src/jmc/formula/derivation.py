@@ -2,6 +2,8 @@
 
 import dataclasses
 import html
+import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +12,11 @@ from typing import Any
 import jax
 
 from jmc.checking.oracles import double_precision
+from jmc.differentiate.jacobian import hessian, jacobian
 from jmc.formula.algebra import full
 from jmc.formula.certificate import Certificate, Sample, certify, load
 from jmc.formula.conditions import conditions
+from jmc.formula.cost import cost
 from jmc.formula.derivative import NoFormula, derivative
 from jmc.formula.indices import Written, indexed
 from jmc.formula.inputs import Inputs, inputs
@@ -21,7 +25,7 @@ from jmc.formula.page import mathml, page
 from jmc.formula.printer import Printer
 from jmc.formula.read import Reader
 from jmc.formula.steps import Steps, steps
-from jmc.formula.style import LATEX, TEXT
+from jmc.formula.style import LATEX, SUB, TEXT
 from jmc.formula.tensor import Argument, Tensor
 from jmc.formula.tidy import tidy
 from jmc.formula.written import InMatrices, in_matrices
@@ -53,6 +57,7 @@ class Derivation:
     _written: Written | InMatrices
     _codes: dict[str, str]
     _read: tuple[Tensor, Argument, Inputs, Sample]
+    _flat: Callable[..., Any]
 
     @property
     def formula(self) -> str:
@@ -145,6 +150,8 @@ class Derivation:
             "numpy": self.numpy,
             "conditions": list(self.conditions),
             "size": self.size,
+            "structure": self.structure,
+            "cost": self.cost,
             "certificate": dataclasses.asdict(self.certificate),
         }
 
@@ -173,6 +180,26 @@ class Derivation:
             raise ValueError(f"`steps` are those of a first derivative, but the order is {self.order}")
         value, argument, given, sample = self._read
         return steps(self.f, value, argument, given, sample, self.function)
+
+    @cached_property
+    def structure(self) -> str:
+        """The structure of the derivative as a linear map, "diagonal(n)", its sizes as symbols; "" beyond order 2."""
+        if self.order > 2:
+            return ""
+        _, argument, given, (sizes, arrays) = self._read
+        transform = jacobian if self.order == 1 else hessian
+        with double_precision():
+            name = transform(self._flat, given.arguments.index(argument))(*arrays).structure
+        pairs = itertools.combinations(sizes, 2)
+        symbols = {str(sizes[a] * sizes[b]): f"{a}·{b}" for a, b in pairs} | {str(size): s for s, size in sizes.items()}
+        below = {size.translate(SUB): f"_{symbol}" for size, symbol in symbols.items()}
+        name = re.sub(r"(?<!rank )\b\d+\b", lambda found: symbols.get(found[0], found[0]), name)
+        return re.sub(r"[₀-₉]+", lambda found: below.get(found[0], found[0]), name)
+
+    @cached_property
+    def cost(self) -> str:
+        """The arithmetic operations of ``python``, as a polynomial in the sizes; "" if they cannot be told."""
+        return cost(self.function, self._read[2])
 
     @property
     def size(self) -> int:
@@ -233,7 +260,7 @@ def derive(
 def _derived(
     f: Callable[..., Any], given: Inputs, wrt: str | None, order: int, layout: str | None, notation: str | None
 ) -> Derivation:
-    argument = given.arguments[0] if wrt is None else given.find(wrt)
+    argument = given.find(given.arguments[0].name if wrt is None else wrt)
     flat = given.flat(f)
     name = getattr(f, "__name__", "f").replace("<lambda>", "f")
     with double_precision():
@@ -265,14 +292,15 @@ def _derived(
         _written=written,
         _codes=codes,
         _read=(value, argument, given, sample),
+        _flat=flat,
     )
 
 
 def read(flat: Callable[..., Any], given: Inputs) -> Tensor:
     """The value of a function of arrays as a formula."""
-    one, other = (jax.make_jaxpr(flat)(*given.structs(which)) for which in (0, 1))
-    if len(one.out_avals) != 1:
-        raise NoFormula(f"`f` must return one array, but returns {len(one.out_avals)}")
+    (one, out), (other, _) = (jax.make_jaxpr(flat, return_shape=True)(*given.structs(which)) for which in (0, 1))
+    if not isinstance(out, jax.ShapeDtypeStruct):
+        raise TypeError(f"`f` must return one array, but returns a {type(out).__name__}")
     arguments = [_without_units(a) for a in given.arguments]
     (found,) = Reader(given.sizes).closed(one, other, arguments)
     return found

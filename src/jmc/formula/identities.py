@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Size, Tensor
+from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Product, Size, Tensor
 
 Part = tuple[Tensor, Labels]
 Found = tuple[Number, list[Part], dict[int, int]]
@@ -24,6 +24,8 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
                 return Fraction(1), rest, {}
             if tensor.name == "covariance" and (last in lone or last - 1 in lone):
                 return Fraction(0), rest, {}
+        if lone and (matrix := _cholesky_diagonal(tensor)) is not None:
+            return Fraction(1, 2), [*rest, (Op((), "logdet", (matrix,)), ())], {}
         one_hot = isinstance(tensor, Argument) and "one-hot" in tensor.facts
         if one_hot and len(labels) - 1 in lone and _rest_known(labels, count, out):
             return Fraction(1), rest, {}
@@ -38,6 +40,15 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
             if found is not None:
                 return found
     return _tangent(parts) or _orthogonal(parts, count, out, sizes)
+
+
+def _cholesky_diagonal(tensor: Tensor) -> Tensor | None:
+    """A of ln L_ii with A = L Lᵀ, which sum to half of ln det A."""
+    if isinstance(tensor, Map) and tensor.function == "log" and isinstance(inner := tensor.args[0], Product):
+        (factor, labels), *others = inner.factors or ((inner, ()),)
+        if not others and inner.coefficient == 1 and isinstance(factor, Op) and factor.name == "cholesky":
+            return factor.args[0] if len(set(labels)) == 1 else None
+    return None
 
 
 def _tangent(parts: Sequence[Part]) -> Found | None:

@@ -45,6 +45,8 @@ class Inputs:
         short = name.rpartition(".")[2]
         for argument in self.arguments:
             if argument.name in (name, short):
+                if "integer" in argument.facts:
+                    raise ValueError(f"`wrt` must name a real argument, but {name} is integer")
                 return argument
         raise ValueError(f"`wrt` must name one of {', '.join(a.name for a in self.arguments)}, but got {name!r}")
 
@@ -81,6 +83,8 @@ def inputs(f: Callable[..., Any], shapes: Sequence[Any], named: Mapping[str, Any
         dims = tuple(concrete[-dim] if isinstance(dim, int) and dim < 0 else dim for dim in shape if dim is not None)
         arguments.append(Argument(dims, name, position, facts))
     symbols = dict.fromkeys(dim for a in arguments for dim in a.shape if isinstance(dim, str))
+    if clash := [name for name in names if name in symbols]:
+        raise ValueError(f"`shapes` must have other names for sizes than for arguments, but {clash[0]} is both")
     return Inputs(tuple(arguments), jax.tree.structure(tuple(nested)), parameters, Sizes(tuple(symbols)))
 
 

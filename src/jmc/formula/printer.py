@@ -128,6 +128,8 @@ class Printer:
         style = self.style
         body, *scalars = node.args
         coefficient, exponents = node.value
+        if coefficient == 0:
+            return "0", ATOM
         chains = [k for k, (s, e) in enumerate(zip(scalars, exponents, strict=True)) if s.op == "chain" and e == 1]
         if body == UNIT and len(chains) == 1 and (len(scalars) > 1 or coefficient != 1):  # (1/N) xᵀ y
             body = scalars.pop(chains[0])

@@ -69,6 +69,8 @@ class Reader:
             shape = [self.sizes.dim(m, n) for m, n in zip(a.shape, b.shape, strict=True)]
             if value is not None and None not in shape:
                 return repeated(value, [dim for dim in shape if dim is not None and dim != 1], ())
+        if not a.ndim:
+            raise NoFormula(f"the number {a}, which is {b} at other sizes, has no formula")
         raise NoFormula("an array that the function closes over has no name; make it an argument")
 
     def _equation(self, pair: "Pair", args: list[Tensor]) -> Sequence[Tensor]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from jmc.formula.algebra import add, number, power, size, times
-from jmc.formula.tensor import Dim, Tensor, exact
+from jmc.formula.tensor import Dim, Map, Tensor, exact
 
 # Of a symbol the sizes in the two traces; products of up to three differ from each other, too.
 PRIMES = ((3, 5, 7, 2, 11, 13, 17, 19, 23), (5, 7, 3, 11, 2, 17, 13, 23, 19))
@@ -58,6 +58,9 @@ class Sizes:
                     if (c := _common(one / here, other / there)) is not None:
                         powers = [power(size(p[0]), e) for p, e in raised]
                         return times(number(c), *powers)
+        for s, a, b in pairs:
+            if (c := _common(one / math.log(a), other / math.log(b))) is not None:
+                return times(number(c), Map((), "log", (size(s),)))
         for (s, a, b), shift, sign in itertools.product(pairs, (-1, 1, -2), (1, -1)):
             if (c := _common(one / (a + shift) ** sign, other / (b + shift) ** sign)) is not None:
                 return times(number(c), power(add([size(s), number(shift)]), sign))

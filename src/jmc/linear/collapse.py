@@ -1,5 +1,6 @@
 """Sums of terms contracted: where they are many, where they are used twice, and before they are handed out."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +8,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jmc.linear.contract import aligned, contract
-from jmc.linear.place import placed
+from jmc.linear.contract import aligned, contract, multiplied
+from jmc.linear.place import placed, total
 from jmc.linear.simplify import added, corresponding, matched, signature, tidy
-from jmc.linear.term import Factor, Label, Term, itemsize, labels_on, plain
+from jmc.linear.term import Factor, Label, Term, dense, itemsize, labels_on, plain
 
 # So many terms at single positions stay apart.
 FEW_POINTS = 3
+# Beyond so many terms a sum is collapsed: one factor for all terms with the same axes.
+MOST_TERMS = 12
 
 
 def points_gathered(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
@@ -22,19 +25,23 @@ def points_gathered(terms: tuple[Term, ...], dtype: Any) -> tuple[Term, ...]:
         return terms
     groups: dict[tuple[Any, ...], list[Term]] = {}
     for term in terms:
-        points = [k for k, axis in enumerate(term.axes) if not axis.strides and axis.index is None and axis.size > 1]
         shape = signature(term)
         key = tuple((size, offset if strides else None, index, strides) for size, offset, index, strides in shape)
-        groups.setdefault(key if points else (id(term),), []).append(term)
+        groups.setdefault(key if _points(term) else (id(term),), []).append(term)
     result: list[Term] = []
     for group in groups.values():
-        points = [k for k, axis in enumerate(group[0].axes) if not axis.strides and axis.size > 1]
+        points = _points(group[0])
         room = math.prod(group[0].axes[k].size for k in points)
         if len(group) > FEW_POINTS and room <= max(16 * len(group), 1024):
             result.append(_gathered(group, points, dtype))
         else:
             result += group
     return tuple(result)
+
+
+def _points(term: Term) -> list[int]:
+    """The axes of which the term is at one position that is known."""
+    return [k for k, axis in enumerate(term.axes) if not axis.strides and axis.index is None and axis.size > 1]
 
 
 def _gathered(group: Sequence[Term], points: Sequence[int], dtype: Any) -> Term:
@@ -54,6 +61,22 @@ def _gathered(group: Sequence[Term], points: Sequence[int], dtype: Any) -> Term:
         axes[k] = plain(label)
     rank = len(group[0].out)
     return Term(1, (Factor(total, (*along, *labels)),), tuple(axes[:rank]), tuple(axes[rank:]))
+
+
+def limited(terms: tuple[Term, ...], dtype: Any, max_bytes: int) -> tuple[Term, ...]:
+    """The same sum with few terms: single positions gathered, and if it has too many, collapsed.
+
+    Into one on all axes, where those that are left have as many entries as that.
+    """
+    terms = points_gathered(terms, dtype)
+    if len(terms) > MOST_TERMS:
+        terms = collapsed(terms, dtype, max_bytes)
+    if len(terms) > MOST_TERMS:
+        out, in_ = ([axis.size for axis in side] for side in (terms[0].out, terms[0].in_))
+        entries = sum(math.prod(label.size for label in labels_on(term.axes)) for term in terms)
+        if entries >= math.prod((*out, *in_)):
+            return (dense(total(terms, (*out, *in_), dtype, max_bytes), len(out)),)
+    return terms
 
 
 def collapsed(terms: Sequence[Term], dtype: Any, max_bytes: int | None = None) -> tuple[Term, ...]:
@@ -184,7 +207,39 @@ def _rest_labels(group: Sequence[Term], common_factors: Sequence[Factor], keep: 
 
 def finished(terms: Sequence[Term], dtype: Any) -> tuple[Term, ...]:
     """Terms to hand out: contracted where that stores fewer numbers, and taken in by a factor on all axes."""
-    return _absorbed(tuple(_shrunk(term, dtype) for term in terms), dtype)
+    return _joined(_absorbed(tuple(_shrunk(term, dtype) for term in terms), dtype))
+
+
+def _joined(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    """The same sum, where two factors that stand beside each other, and occur only together, are one array.
+
+    As p = e/s of softmax, diag(p) - p pᵀ.
+    """
+    for term in terms:
+        for one, other in itertools.pairwise(term.factors):
+            large, small = (one, other) if set(other.labels) < set(one.labels) else (other, one)
+            masks = bool in (large.array.dtype, small.array.dtype)  # which hide inf and nan, as their products do not
+            if large.computed and set(small.labels) < set(large.labels) and not masks:
+                both = multiplied(large, small)
+                found = [_with_pairs(own, large, small, both) for own in terms]
+                if None not in found:
+                    return _joined(tuple(own for own in found if own is not None))
+    return terms
+
+
+def _with_pairs(term: Term, large: Factor, small: Factor, both: Factor) -> Term | None:
+    """The term with ``both`` for each pair, placed to each other as they are; None if one of them is left alone."""
+    factors = [f for f in term.factors if f.array is not small.array]
+    left = [f.labels for f in term.factors if f.array is small.array]
+    for k, factor in enumerate(factors):
+        if factor.array is large.array:
+            names = dict(zip(large.labels, factor.labels, strict=True))
+            wanted = tuple(names[label] for label in small.labels)
+            if wanted not in left:
+                return None
+            left.remove(wanted)
+            factors[k] = both._replace(labels=tuple(names[label] for label in both.labels))
+    return None if left else Term(term.coefficient, tuple(factors), term.out, term.in_)
 
 
 def _shrunk(term: Term, dtype: Any) -> Term:

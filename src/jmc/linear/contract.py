@@ -123,21 +123,51 @@ def _pairwise(
     batch = [label for label in shared if label in needed]
     mine = [label for label in a.labels if label not in shared]
     theirs = [label for label in b.labels if label not in shared]
-    if summed and (_first(theirs, place) < _first(mine, place) if last else _turned(a.labels, b.labels, summed)):
+    earlier = _first(theirs, place) < _first(mine, place)
+    if summed and (earlier if last else _turned(a.labels, b.labels, summed, earlier)):
         a, b, mine, theirs = b, a, theirs, mine
     labels = (*batch, *mine, *theirs)
     if max_bytes is not None:
         check_size([label.size for label in labels], dtype, max_bytes, "an intermediate array")
-    if not summed:  # in the order in which the axes are wanted: a last transposition is dear
-        order = sorted(labels, key=lambda label: place.get(label, -1))
+    if not summed:  # in the order in which the axes are wanted, those to sum last: a transposition is dear
+        order = sorted(labels, key=lambda label: place.get(label, len(place)))
         product = aligned(a.array, a.labels, order) * aligned(b.array, b.labels, order)
         return Factor(product, tuple(order), True, finer(a, b))
-    numbers = (
-        ([a.labels.index(m) for m in summed], [b.labels.index(m) for m in summed]),
-        ([a.labels.index(m) for m in batch], [b.labels.index(m) for m in batch]),
-    )
     precision = finer(a, b)
-    return Factor(lax.dot_general(a.array, b.array, numbers, precision=precision), labels, True, precision)
+    return Factor(_matrix_product(a, b, summed, labels, precision), labels, True, precision)
+
+
+def _matrix_product(a: Factor, b: Factor, summed: list[Label], labels: Labels, precision: Any) -> Any:
+    """Σ a·b over ``summed``, on ``labels``: those of both, of a, and of b; XLA copies what has more than three axes.
+
+    So axes that lie side by side are one.
+    """
+    batch = [label for label in labels if label in a.labels and label in b.labels]
+    alone = [tuple(label for label in f.labels if label in labels and label not in batch) for f in (a, b)]
+    runs = [_runs(f.labels, [*alone, tuple(summed)]) for f in (a, b)]
+    if any(tuple(summed) not in own for own in runs):
+        runs = [_runs(f.labels, alone) for f in (a, b)]
+    x, y = (
+        lax.reshape(f.array, [math.prod(label.size for label in run) for run in own])
+        for f, own in zip((a, b), runs, strict=True)
+    )
+    left, right = runs
+    contracted, shared = [run for run in left if run[0] in summed], [(label,) for label in batch]
+    numbers = (
+        ([left.index(run) for run in contracted], [right.index(run) for run in contracted]),
+        ([left.index(run) for run in shared], [right.index(run) for run in shared]),
+    )
+    product = lax.dot_general(x, y, numbers, precision=precision)
+    return lax.reshape(product, [label.size for label in labels])
+
+
+def _runs(labels: Labels, groups: Sequence[Labels]) -> list[Labels]:
+    """The labels one by one, but each group whose labels stand side by side in their order as one."""
+    runs: list[Labels] = []
+    while labels:
+        runs.append(next((own for own in groups if own and labels[: len(own)] == own), labels[:1]))
+        labels = labels[len(runs[-1]) :]
+    return runs
 
 
 def _first(labels: Sequence[Label], place: dict[Label, int]) -> int:
@@ -145,15 +175,15 @@ def _first(labels: Sequence[Label], place: dict[Label, int]) -> int:
     return min((place.get(label, len(place)) for label in labels), default=len(place))
 
 
-def _turned(a: Labels, b: Labels, summed: list[Label]) -> bool:
+def _turned(a: Labels, b: Labels, summed: list[Label], otherwise: bool) -> bool:
     """Whether b·a, more than a·b, contracts the last axis of the left and the first of the right factor: matrices
-    are multiplied fastest as they lie in memory.
+    are multiplied fastest as they lie in memory. If both do, ``otherwise``.
     """
 
     def good(left: Labels, right: Labels) -> int:
         return (left[-1] in summed) + (right[len(right) - 1] not in summed)
 
-    return good(b, a) > good(a, b)
+    return otherwise if good(b, a) == good(a, b) else good(b, a) > good(a, b)
 
 
 def _summed(factor: Factor, needed: set[Label]) -> Factor:

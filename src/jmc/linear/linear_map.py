@@ -9,12 +9,13 @@ import numpy as np
 
 from jmc.linear import layout as layouts
 from jmc.linear import structure
-from jmc.linear.collapse import factored, settled
+from jmc.linear.collapse import factored, limited, settled
 from jmc.linear.contract import check_size, flops
 from jmc.linear.packing import pack, unpack
-from jmc.linear.place import placed, total
+from jmc.linear.place import placed, summed, total
 from jmc.linear.simplify import added, products, tidy
-from jmc.linear.term import Factor, Term, copied, dense, itemsize, labels_on, row
+from jmc.linear.squares import row_squares
+from jmc.linear.term import Factor, Term, dense, itemsize, labels_on, row
 from jmc.linear.unify import unified
 
 MAX_BYTES = 4 * 2**30
@@ -100,7 +101,7 @@ class LinearMap:
         self._square("diagonal")
         found = [self._on_diagonal(term) for term in self.terms]
         arrays = [placed(term, term.out, self.dtype, MAX_BYTES) for term in found if term is not None]
-        return _total(arrays, self.out_shape, self.dtype)
+        return summed(arrays, self.out_shape, self.dtype)
 
     def trace(self) -> jax.Array:
         """Σ J[i, i]. Raises ValueError unless the map is square."""
@@ -117,19 +118,7 @@ class LinearMap:
     def row_squares(self) -> jax.Array:
         """The squares of :meth:`row_norms`, Σ |J[o, i]|² over i."""
         self._check()
-        terms = settled(self.terms, self.dtype)
-        arrays = []
-        for k, one in enumerate(terms):
-            for other in terms[: k + 1]:
-                twin = _conjugate(copied(other))
-                product = Term(one.coefficient * twin.coefficient, one.factors + twin.factors, one.out, ())
-                pairs = list(zip(one.axes, twin.axes, strict=True))
-                squared = unified(product, pairs)
-                if squared is not None:
-                    # the other half of the sum over pairs is the conjugate
-                    array = placed(squared, squared.out, self.dtype, MAX_BYTES).real
-                    arrays.append(array if one is other else 2 * array)
-        return _total(arrays, self.out_shape, jnp.finfo(self.dtype).dtype)
+        return row_squares(self.terms, self.out_shape, self.in_shape, self.dtype, MAX_BYTES)
 
     def to_bcoo(self, max_bytes: int = MAX_BYTES) -> Any:
         """The same entries as a ``jax.experimental.sparse.BCOO`` array of shape ``out_shape + in_shape``.
@@ -157,7 +146,8 @@ class LinearMap:
         if self.in_shape != other.out_shape:
             raise ValueError(f"`other` must have out_shape {self.in_shape}, but got {other.out_shape}")
         dtype = _wider(self.dtype, other.dtype)
-        return LinearMap(added(products(self.terms, other.terms), dtype), self.out_shape, other.in_shape, dtype)
+        terms = limited(added(products(self.terms, other.terms), dtype), dtype, MAX_BYTES)
+        return LinearMap(terms, self.out_shape, other.in_shape, dtype)
 
     def __rmatmul__(self, other: Any) -> jax.Array:
         return self.vm(other)
@@ -235,21 +225,24 @@ class LinearMap:
 
     def __repr__(self) -> str:
         shape = f"{self.in_shape} → {self.out_shape}"
-        return f"LinearMap({shape}, {self.dtype}: {self.structure}, stored {self.stored:,})"
+        mapped = ", of each example: it went through `vmap`" if self._batched else ""
+        return f"LinearMap({shape}, {self.dtype}: {self.structure}, stored {self.stored:,}{mapped})"
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("a LinearMap is no array: call `.dense()` for its entries, `.mv(v)` or `.vm(u)` for products")
 
     # within
 
+    @property
+    def _batched(self) -> bool:
+        return any(np.ndim(f.array) != len(f.labels) for term in self.terms for f in term.factors)
+
     def _check(self) -> None:
-        for term in self.terms:
-            for factor in term.factors:
-                if np.ndim(factor.array) != len(factor.labels):
-                    raise ValueError(
-                        "this LinearMap went through `vmap`: its factors have an axis more than its labels say; use it "
-                        "inside the mapped function, or take the Jacobian of the mapped function instead"
-                    )
+        if self._batched:
+            raise ValueError(
+                "this LinearMap went through `vmap`: its factors have an axis more than its labels say; use it "
+                "inside the mapped function, or take the Jacobian of the mapped function instead"
+            )
 
     def _square(self, what: str) -> None:
         self._check()
@@ -284,16 +277,6 @@ class LinearMap:
         return made
 
 
-def _total(arrays: Sequence[Any], shape: Sequence[int], dtype: Any) -> Any:
-    """The sum; zeros if there is none."""
-    if not arrays:
-        return jnp.zeros(shape, dtype)
-    total = arrays[0]
-    for array in arrays[1:]:
-        total = total + array
-    return total
-
-
 def _column(v: Any, dtype: Any) -> LinearMap:
     """The map from a scalar that has ``v`` as its only column."""
     return LinearMap([row(v).T], v.shape, (), _wider(v.dtype, dtype))
@@ -302,8 +285,3 @@ def _column(v: Any, dtype: Any) -> LinearMap:
 def _wider(a: Any, b: Any) -> Any:
     with jax.numpy_dtype_promotion("standard"):
         return jnp.promote_types(a, b)
-
-
-def _conjugate(term: Term) -> Term:
-    factors = tuple(f._replace(array=jnp.conj(f.array)) if jnp.iscomplexobj(f.array) else f for f in term.factors)
-    return Term(term.coefficient.conjugate(), factors, term.out, term.in_)

@@ -1,6 +1,7 @@
 """A term as an array: its factors contracted, then every entry put at the position that its labels give."""
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +37,7 @@ def total(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: in
     """The sum of the terms over all their axes: written in one pass, then the few entries of sparse terms added."""
     sparse = [term for term in terms if _sparse(term, dtype)]
     dense = [placed(term, term.axes, dtype, max_bytes) for term in terms if all(term is not other for other in sparse)]
-    result = functools.reduce(lambda a, b: a + b, dense) if dense else jnp.zeros(shape, dtype)
+    result = summed(dense, shape, dtype)
     for term in sparse:
         labels = labels_on(term.axes)
         array, order = contract(term.factors, labels, dtype, max_bytes)
@@ -44,8 +45,13 @@ def total(terms: Sequence[Term], shape: Sequence[int], dtype: Any, max_bytes: in
     return result
 
 
+def summed(arrays: Sequence[Any], shape: Sequence[int], dtype: Any) -> Any:
+    """The sum; zeros if there is none."""
+    return functools.reduce(lambda a, b: a + b, arrays) if arrays else jnp.zeros(shape, dtype)
+
+
 def _sparse(term: Term, dtype: Any) -> bool:
-    """Whether so few entries, or windows of them, are written that a mask over all costs more.
+    """Whether so few entries, or windows of them that lie together, are written that a mask over all costs more.
 
     Measured: 1 entry of 200, or 1 window for 8192 entries, in up to 16 MiB.
     """
@@ -56,7 +62,8 @@ def _sparse(term: Term, dtype: Any) -> bool:
         return False
     entries = math.prod(axis.size for axis in axes)
     writes = math.prod(label.size for label in carried)
-    windows = writes // max(1, math.prod(axes[k].size for k in _windows(axes)))
+    together = itertools.takewhile(set(_windows(axes)).__contains__, reversed(range(len(axes))))
+    windows = writes // max(1, math.prod(axes[k].size for k in together))
     return min(200 * writes, 8192 * windows) <= entries <= 2**24 // jnp.dtype(dtype).itemsize
 
 
@@ -193,4 +200,5 @@ def _scattered(
         scatter_dims_to_operand_dims=tuple(moved),
     )
     indices = jnp.stack(places, axis=-1)
-    return lax.scatter_add(target, indices, values, numbers, unique_indices=unique, mode="drop")
+    mode = "promise_in_bounds" if all(axes[k].inside for k in moved) else "drop"
+    return lax.scatter_add(target, indices, values, numbers, unique_indices=unique, mode=mode)

@@ -36,8 +36,10 @@ def _multiply_in(factors: list[Factor], factor: Factor) -> None:
     own = set(factor.labels)
     for k in reversed(range(len(factors))):
         other = factors[k]
-        # scalars only with their neighbour, so that no product is larger than it is in the function
-        if own == set(other.labels) and (own or k == len(factors) - 1):
+        # scalars only with their neighbour, so that no product is larger than it is in the function; one and the same
+        # array stays apart from itself where each may join a larger one
+        apart = other.array is factor.array and any(own < set(f.labels) for f in factors)
+        if own == set(other.labels) and (own or k == len(factors) - 1) and not apart:
             factors[k] = multiplied(other, factor)
             return
     factors.append(factor)

@@ -176,7 +176,7 @@ def _block_bands(part: Part) -> str | None:
         if not set(part.out[p].labels).isdisjoint(part.in_[q].labels)
     ]
     ps, qs = [p for p, _ in pairs], [q for _, q in pairs]
-    if len(set(ps)) < len(ps) or len(set(qs)) < len(qs):
+    if not pairs or len(set(ps)) < len(ps) or len(set(qs)) < len(qs):
         return None
     core = part._replace(out=tuple(part.out[p] for p in ps), in_=tuple(part.in_[q] for q in qs))
     bands = _bands([core])

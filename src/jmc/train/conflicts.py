@@ -24,7 +24,7 @@ CONFLICTS: list[Conflict] = []
 
 # The number of classes of the built-in sets; the target of diabetes is a measured quantity.
 _CLASSES = {"breast_cancer": 2, "digits": 10, "iris": 3, "wine": 3}
-_IN_BLOCKS = (".npy", ".parquet")  # what can be read in parts
+IN_BLOCKS = (".npy", ".parquet")  # what can be read in parts
 _TWO_CLASS = ("binary_cross_entropy", "hinge")
 _CLASS_LOSSES = (*_TWO_CLASS, "softmax_cross_entropy")
 _NEVER_NEGATIVE = ("relu", "sigmoid", "softplus", "softmax")
@@ -50,7 +50,7 @@ def _one_data_set(path: str | None, name: str | None) -> str | None:
 
 @_conflict("data.path")
 def _known_format(path: str | None) -> str | None:
-    known = path is None or path.lower().endswith((".npz", ".csv", *_IN_BLOCKS))
+    known = path is None or path.lower().endswith((".npz", ".csv", *IN_BLOCKS))
     return None if known else "must end in .npz, .csv, .npy or .parquet"
 
 
@@ -61,7 +61,7 @@ def _own_target(target: str | None, name: str | None) -> str | None:
 
 @_conflict("data.target", "data.path", "data.target_path")
 def _needed_target(target: str | None, path: str | None, target_path: str | None) -> str | None:
-    kind = next((kind for kind in (".csv", *_IN_BLOCKS) if path and path.lower().endswith(kind)), None)
+    kind = next((kind for kind in (".csv", *IN_BLOCKS) if path and path.lower().endswith(kind)), None)
     if kind is None or target or (kind == ".npy" and target_path):
         return None
     other = ", or `data.target_path` to a file of targets" if kind == ".npy" else ""
@@ -81,13 +81,13 @@ def _targets_of_npy(target_path: str | None, path: str | None, target: str | Non
 
 @_conflict("data.stream", "data.path")
 def _streamed_format(stream: bool | None, path: str | None) -> str | None:
-    wrong = stream and not (path and path.lower().endswith(_IN_BLOCKS))
+    wrong = stream and not (path and path.lower().endswith(IN_BLOCKS))
     return "only a .npy or .parquet file can be streamed" if wrong else None
 
 
 @_conflict("train.batch_size", "data.path", "data.stream")
 def _batches_of_a_stream(batch_size: object, path: str | None, stream: bool | None) -> str | None:
-    whole = batch_size == "full" and stream is not False and path and path.lower().endswith(_IN_BLOCKS)
+    whole = batch_size == "full" and is_streamed(path, stream)
     return "must be a number of examples where the data are streamed, not loaded (`data.stream`)" if whole else None
 
 
@@ -219,6 +219,11 @@ def _computing_is_no_finer(compute: str | None, dtype: str) -> str | None:
 @_conflict("train.microbatches", "train.batch_size")
 def _equal_parts(microbatches: int, batch_size: object) -> str | None:
     return indivisible(microbatches, batch_size, "`train.batch_size`") if isinstance(batch_size, int) else None
+
+
+def is_streamed(path: str | None, stream: bool | None) -> bool:
+    """Whether a config's `data.path` and `data.stream` ask for examples that are read while they are trained on."""
+    return path is not None and path.lower().endswith(IN_BLOCKS) and stream is not False
 
 
 def indivisible(parts: int, size: int, what: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jmc.train.conflicts import IN_BLOCKS, is_streamed
 from jmc.train.csv_table import read_csv
 from jmc.train.dataset import CLASS_LIMIT, Dataset, decide
 from jmc.train.npy_blocks import open_npy
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["CLASS_LIMIT", "DataError", "Dataset", "load"]
 
 READERS = {".csv": read_csv, ".npz": read_npz}
-IN_BLOCKS = (".npy", ".parquet")
 
 
 def load(config: DataConfig, base: Path) -> Dataset:
@@ -91,7 +91,7 @@ def _read(config: DataConfig, base: Path) -> RawTable | Dataset:
             table = READERS[suffix](path, config.features, config.target, config.task)
         else:
             blocks = _blocks(path, config, base)
-            if config.stream is not False:
+            if is_streamed(config.path, config.stream):
                 return survey(blocks, config)
             table = _joined(blocks)
     except OSError as error:

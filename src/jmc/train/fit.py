@@ -41,16 +41,19 @@ def fit(
     ``time.perf_counter()`` that this process's part is counted from. Raises InterruptedRunError once the state is
     saved, and whatever `candidates` and the storage raise.
     """
-    for record, found in _begin(problem, directory, resumed):
+    about = resume.about(problem)
+    for record, found in _begin(problem, directory, about, resumed):
         with contextlib.closing(record):
             try:
-                return _fit(problem, record, found, interruption, quiet=quiet, began=began)
+                return _fit(problem, record, found, about, interruption, quiet=quiet, began=began)
             except StartDivergedError as error:
                 note(f"{error}; going on from the checkpoint before", quiet=quiet)
     raise AssertionError("no step comes before the beginning of a run")
 
 
-def _begin(problem: Problem, directory: Path, resumed: bool) -> Iterator[tuple[Record, Found | None]]:
+def _begin(
+    problem: Problem, directory: Path, about: dict[str, Any], resumed: bool
+) -> Iterator[tuple[Record, Found | None]]:
     """The record of the run, and the checkpoint to go on from, None for the beginning: the newest, then older ones."""
     toml = to_toml(problem.config)
     if not resumed:
@@ -58,7 +61,7 @@ def _begin(problem: Problem, directory: Path, resumed: bool) -> Iterator[tuple[R
         return
     params, optimizer, batches = _skeleton(problem)
     template = state.template(params, optimizer, _watched(problem), batches, problem.data)
-    for found in candidates(directory / CHECKPOINTS, problem, template):
+    for found in candidates(directory / CHECKPOINTS, problem, about, template):
         write_config(directory, toml)
         yield reopen(directory, found.step if found else 0), found
 
@@ -78,7 +81,14 @@ def _skeleton(problem: Problem) -> tuple[dict[str, jax.ShapeDtypeStruct], optax.
 
 
 def _fit(
-    problem: Problem, record: Record, found: Found | None, interruption: Interruption, *, quiet: bool, began: float
+    problem: Problem,
+    record: Record,
+    found: Found | None,
+    about: dict[str, Any],
+    interruption: Interruption,
+    *,
+    quiet: bool,
+    began: float,
 ) -> dict[str, Any]:
     config, data = problem.config, problem.data
     evaluator = Evaluator(problem)
@@ -92,7 +102,7 @@ def _fit(
         params = initial(problem)
         start = Progress(0, params, optimizer.init(params))
         kept = Kept(Best(), params) if _watched(problem) else None
-    about = resume.about(problem, found.departures if found else [])
+    about = about | {"departures": found.departures if found else []}
     last = start
 
     def assess(params: Params) -> dict[str, float] | None:

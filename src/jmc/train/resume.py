@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ class Found:
     departures: list[str]
 
 
-def about(problem: Problem, departures: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint says of the run that it is of."""
+def about(problem: Problem) -> dict[str, Any]:
+    """What a checkpoint says of the run that it is of; it takes a pass over the data."""
     return {
         "name": problem.config.name,
         "config": to_dict(problem.config),
@@ -43,19 +43,19 @@ def about(problem: Problem, departures: Sequence[str]) -> dict[str, Any]:
         "row_steps": problem.row_steps,
         "data": fingerprint(problem.data),
         "environment": environment(),
-        "departures": [*departures],
+        "departures": [],
     }
 
 
-def candidates(folder: Path, problem: Problem, template: Template) -> Iterator[Found | None]:
+def candidates(folder: Path, problem: Problem, mine: Mapping[str, Any], template: Template) -> Iterator[Found | None]:
     """The checkpoints below ``folder`` that can be used, the newest first, and last None, the beginning of the run.
 
-    A damaged one is reported in a line on stderr and, once another is found to go on from, renamed. Raises ConfigError
-    for one of another config or other data, NothingLeftError where all of them are damaged.
+    ``mine`` is what the problem is `about` now. A damaged checkpoint is reported in a line on stderr and, once another
+    is found to go on from, renamed. Raises ConfigError for one of another config or other data, NothingLeftError where
+    all of them are damaged.
     """
     damaged: list[int] = []
     usable, present = False, checkpoint.steps(folder)
-    mine = about(problem, [])
     for step in present:
         try:
             found = checkpoint.verify(folder, step)

@@ -9,7 +9,8 @@ from typing import Any
 
 from jmc.train import sinks, storage
 from jmc.train.config import ConfigError, load, to_dict
-from jmc.train.data import IN_BLOCKS, DataError
+from jmc.train.conflicts import is_streamed
+from jmc.train.data import DataError
 from jmc.train.data import load as load_data
 from jmc.train.memory import in_bytes, memory_bytes
 from jmc.train.problem import Problem, bind
@@ -52,7 +53,7 @@ def run(
     if resumed and run_dir:
         config = replace(config, name=name_of(run_dir))
     try:
-        if config.data.path and config.data.path.lower().endswith(IN_BLOCKS) and config.data.stream is not False:
+        if is_streamed(config.data.path, config.data.stream):
             note(f"one pass over {config.data.path} …", quiet=quiet)
         problem = bind(config, load_data(config.data, Path()))
         _check_memory(problem)
