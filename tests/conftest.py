@@ -1,7 +1,12 @@
 """Every test runs with JAX's strictest settings; float64 is entered locally, with `jax.enable_x64(True)`."""
 
+import signal
+
 import jax
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

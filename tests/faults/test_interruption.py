@@ -105,12 +105,15 @@ def test_a_run_in_a_shell(asked, tmp_path):
         [*command, "long.toml", "--run-dir", "a run", "--json"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        for line in process.stderr:
-            if "neuron on own" in line:
-                break
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        try:
+            for line in process.stderr:
+                if "neuron on own" in line:
+                    break
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1] == "jmc: interrupted by SIGINT; go on with: jmc train --resume 'a run'"
     assert out == '{"status": "interrupted", "run_dir": "a run"}\n'

@@ -21,11 +21,13 @@ def killed_after(config, directory, seconds):
     )
     saved = checkpoint.steps(directory / "checkpoints")[:1]
     with subprocess.Popen([sys.executable, "-c", RUN, "train", *arguments, "--quiet"]) as process:
-        while checkpoint.steps(directory / "checkpoints")[:1] == saved:
-            assert process.poll() is None
-            time.sleep(0.001)
-        time.sleep(seconds)
-        process.kill()
+        try:
+            while checkpoint.steps(directory / "checkpoints")[:1] == saved:
+                assert process.poll() is None
+                time.sleep(0.001)
+            time.sleep(seconds)
+        finally:
+            process.kill()
     assert process.returncode == -9
     assert not (directory / "result.json").exists()
 
