@@ -292,3 +292,19 @@ def test_what_is_conjugate_within_is_no_convention():
         "wrong_term",
         "wrong_axis",
     }
+
+
+def test_a_symmetric_matrix_stays_square():
+    A = jnp.asarray(normal(5, 5))
+    A = (A + A.T) / 2
+    report = jmc.check(lambda A: jnp.sum(jnp.exp(A)), A, grad=lambda A: 2 * jnp.exp(A) - jnp.diag(jnp.diag(jnp.exp(A))))
+    assert (report.verdict, report.findings[0].kind) == ("convention", "symmetric_argument")
+
+
+def test_half_the_conjugate_is_a_convention():
+    def power(z, a):
+        return jnp.abs(a @ z) ** 2
+
+    z, a = (jnp.asarray(normal(3) + 1j * normal(3), jnp.complex64) for _ in range(2))
+    report = jmc.check(power, z, a, grad=lambda z, a: a.conj() * (a @ z))
+    assert (report.verdict, report.findings[0].kind) == ("convention", "conjugate")

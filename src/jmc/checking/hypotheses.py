@@ -265,8 +265,10 @@ def conventions(case: Case, positive: bool) -> Iterator[Finding]:
             yield case.finding(
                 "log_parameter", f"{what} is the derivative by ln {case.name}: {case.name} times the other", e
             )
-    if any(np.iscomplexobj(t) for _, t in case.pairs) and (e := explains(case, lambda _, t: np.conj(t))) < LEFT:
-        yield case.finding("conjugate", f"{what} is the conjugate of JAX's", e)
+    if any(np.iscomplexobj(t) for _, t in case.pairs):
+        for scale, text in ((1, "the conjugate"), (0.5, "the derivative by the conjugate, half the conjugate")):
+            if (e := explains(case, lambda _, t, scale=scale: scale * np.conj(t))) < LEFT:
+                yield case.finding("conjugate", f"{what} is {text} of JAX's", e)
 
 
 def _first(some: Sequence[np.ndarray]) -> np.ndarray | None:

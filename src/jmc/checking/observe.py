@@ -92,6 +92,8 @@ class Observer:
     def _drawn(self, kind: str, shapes: Sequence[tuple[int, ...]], salt: int = 0) -> Point | None:
         for attempt in range(TRIES):
             leaves = redrawn(self.given, shapes, self.problem.moving, self.seed + salt, attempt)
+            if leaves is None:
+                return None
             with np.errstate(all="ignore"):
                 try:
                     outs = self.reference.values(leaves)

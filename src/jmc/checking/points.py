@@ -19,6 +19,7 @@ from jmc.catalogue.domain import draw
 PRIMES = (3, 5, 7, 2, 11, 13, 17, 19, 23)
 EDGES = (40.0, -40.0, 1e-3, -1e-3)
 TRIES = 5
+SQUARE = ("spd", "symmetric", "lower")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,11 @@ def kind_of(x: np.ndarray, moving: bool) -> str | None:
 
 def redrawn(
     given: Sequence[Any], shapes: Sequence[tuple[int, ...]], moving: Sequence[int], seed: int, attempt: int
-) -> list[np.ndarray]:
-    """Arrays of these shapes, of the kinds that the given ones have; ``attempt`` says what the others are."""
+) -> list[np.ndarray] | None:
+    """Arrays of these shapes, of the kinds that the given ones have; ``attempt`` says what the others are.
+
+    None where a matrix whose kind is a square one's would not be square.
+    """
     rng = np.random.default_rng([seed, attempt])
     changed = any(tuple(x.shape) != shape for x, shape in zip(given, shapes, strict=True))
     # labels stay below every size that has changed
@@ -65,6 +69,8 @@ def redrawn(
         kind = (
             None if real is None else kind_of(real.astype(float) if real.dtype.kind not in "fc" else real, k in moving)
         )
+        if kind in SQUARE and shape[0] != shape[1]:
+            return None
         if kind is None and attempt == TRIES - 1 and real is not None and real.shape == shape:
             noise = rng.normal(size=shape)
             found.append(np.asarray(real * (1 + 0.1 * noise)).astype(dtype))
