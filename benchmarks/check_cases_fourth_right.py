@@ -1,5 +1,7 @@
 """The right ones of the fourth set, likelihoods and losses: processes, sorted samples, labels that are integers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,7 +102,7 @@ def dirichlet(alpha, P):
 
 @right.hessian(dirichlet, (draw.positive(4), draw.simplex(N, 4)), EQUAL, "diagonal minus a constant")
 def dirichlet_hessian(alpha, P):
-    trigamma = lambda x: jax.scipy.special.polygamma(1, x)  # noqa: E731
+    trigamma = functools.partial(jax.scipy.special.polygamma, 1)
     return len(P) * (jnp.diag(trigamma(alpha)) - trigamma(alpha.sum()))
 
 

@@ -213,7 +213,10 @@ def spherical(p):
 )
 def arm(q, lengths):
     a = jnp.cumsum(q)
-    behind = lambda v: jnp.flip(jnp.cumsum(jnp.flip(v)))  # noqa: E731
+
+    def behind(v):
+        return jnp.flip(jnp.cumsum(jnp.flip(v)))
+
     return jnp.stack([-behind(lengths * jnp.sin(a)), behind(lengths * jnp.cos(a))])
 
 

@@ -74,11 +74,11 @@ class Draw:
         return jnp.asarray((scale * values).astype(np.float32), self.dtype)
 
 
-def jax_modes(f: Program, *, argnums: Any = 0, hessian: bool = False) -> dict[str, Contender]:
+def jax_modes(f: Program, *, hessian: bool = False) -> dict[str, Contender]:
     """JAX's own ways to the dense array: both modes of a Jacobian, both nestings of a Hessian."""
     import jax
 
     if hessian:
-        nested = jax.jacrev(jax.grad(f, argnums), argnums)
-        return {"jax.hessian": Contender(jax.hessian(f, argnums)), "jacrev(grad)": Contender(nested)}
-    return {"jacfwd": Contender(jax.jacfwd(f, argnums)), "jacrev": Contender(jax.jacrev(f, argnums))}
+        nested = jax.jacrev(jax.grad(f))
+        return {"jax.hessian": Contender(jax.hessian(f)), "jacrev(grad)": Contender(nested)}
+    return {"jacfwd": Contender(jax.jacfwd(f)), "jacrev": Contender(jax.jacrev(f))}

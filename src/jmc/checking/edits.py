@@ -293,12 +293,18 @@ def _of_dot(scene: Scene, e: Equation) -> Iterator[Edit]:
         )
     for k in (0, 1):
         if np.shape(scene.values[e.ins[k]]) == shape:
-            kept = lambda s, k=k: s.again({out: s.values[e.ins[k]]})  # noqa: E731
+
+            def kept(s: Scene, k: int = k) -> Any:
+                return s.again({out: s.values[e.ins[k]]})
+
             text = f"the product with {scene.called(e.ins[1 - k])} is left out"
             yield Edit(("extra_factor", "wrong_term"), ("missing_factor", "wrong_term"), text, *where, kept, 1)
     for a, b in itertools.combinations(range(len(shape)), 2):
         if shape[a] == shape[b] > 1:
-            made = lambda s, a=a, b=b: s.again({out: np.swapaxes(s.values[out], a, b)})  # noqa: E731
+
+            def made(s: Scene, a: int = a, b: int = b) -> Any:
+                return s.again({out: np.swapaxes(s.values[out], a, b)})
+
             yield Edit(("transposed_operand",), ("transposed_operand",), "the product is transposed", *where, made, 1)
 
 

@@ -80,16 +80,12 @@ def _fitted(
         weight = (0 if usual else 2) + (0 if term or at.number in s.cotangent_values else 1.25)
         yield Edit(kinds, kinds, f"{name} {said}", *where, _times(at, c), weight)
     elif sizes_that_explain(seen, fits):
-        which = {id(s): c for s, c in zip(stage, fits, strict=True)}
         kinds = ("wrong_term", "mean_vs_sum")
         text = f"{name} is multiplied by what follows the sizes, {fits[0]:.6g} here"
-        made = lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))  # noqa: E731
-        yield Edit(kinds, kinds, text, *where, made, 1)
+        yield Edit(kinds, kinds, text, *where, _times_each(at, stage, fits), 1)
     elif _by_sizes(stage, fits):
-        which = {id(s): c for s, c in zip(stage, fits, strict=True)}
         text = f"{name} is multiplied by a number that depends on the sizes, {fits[0]:.6g} here"
-        made = lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))  # noqa: E731
-        yield Edit(("wrong_term",), ("wrong_term",), text, *where, made, 1.25)
+        yield Edit(("wrong_term",), ("wrong_term",), text, *where, _times_each(at, stage, fits), 1.25)
 
 
 def _beside_a_number(s: Scene, at: Use) -> bool:
@@ -127,6 +123,12 @@ def _times(at: Use, c: float) -> Callable[[Scene], Any]:
     return on(at, lambda x: c * x)
 
 
+def _times_each(at: Use, stage: Sequence[Scene], factors: Sequence[float]) -> Callable[[Scene], Any]:
+    """A factor of its own for each scene."""
+    which = {id(s): c for s, c in zip(stage, factors, strict=True)}
+    return lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))
+
+
 def values(stage: Sequence[Scene], pool: Sequence[Value]) -> list[Value]:
     """The values of the scene's own program, and those of the pool that are none of them."""
     s = stage[0]
@@ -146,11 +148,9 @@ def values(stage: Sequence[Scene], pool: Sequence[Value]) -> list[Value]:
             known.add(key)
             found.append((name, of, depends, divides, where))
             if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not depends and np.all(np.abs(x) < 1):
-                one = lambda s, of=of: 1 - of(s) ** 2  # noqa: E731
-                found.append((f"1 − v² with v {name}", one, False, False, where))
+                found.append((f"1 − v² with v {name}", lambda s, of=of: 1 - of(s) ** 2, False, False, where))
                 if np.all(x > 0):
-                    slope = lambda s, of=of: of(s) * (1 - of(s))  # noqa: E731
-                    found.append((f"v(1 − v) with v {name}", slope, False, False, where))
+                    found.append((f"v(1 − v) with v {name}", lambda s, of=of: of(s) * (1 - of(s)), False, False, where))
     return found
 
 
@@ -242,9 +242,10 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
                 continue
             which = {id(s): n for s, n in zip(stage, c, strict=True)}
             text = f"to {name} is added {'' if np.isclose(c[0], 1) else f'{c[0]:.4g} times '}{what}"
-            made = lambda s, at=at, of=of, which=which: s.again(  # noqa: E731
-                s.used(at, s.values[at.number] + which[id(s)] * of(s))
-            )
+
+            def made(s: Scene, at: Use = at, of: Any = of, which: Any = which) -> Any:
+                return s.again(s.used(at, s.values[at.number] + which[id(s)] * of(s)))
+
             usual = any(np.isclose(abs(c[0]), n) for n in (1, 2, 0.5))
             yield Edit(
                 ("missing_term", "wrong_term"),

@@ -10,6 +10,7 @@ import scipy.special
 from jax.extend.core import primitives as p
 
 from jmc.checking.oracles import double_precision
+from jmc.differentiate.known import NUMPY, broadcast
 
 
 def applied(eqn: Any, operands: Sequence[Any]) -> list[Any]:
@@ -49,16 +50,10 @@ def _div(x: Any, y: Any) -> Any:
     return np.divide(x, y)
 
 
-_PLAIN: dict[Any, Callable[..., Any]] = {
-    p.add_p: np.add,
+_PLAIN: dict[Any, Callable[..., Any]] = NUMPY | {
     p.add_jaxvals_p: np.add,
-    p.sub_p: np.subtract,
-    p.mul_p: np.multiply,
     p.div_p: _div,
     p.rem_p: np.fmod,
-    p.neg_p: np.negative,
-    p.max_p: np.maximum,
-    p.min_p: np.minimum,
     p.pow_p: np.power,
     p.atan2_p: np.arctan2,
     p.abs_p: np.abs,
@@ -97,28 +92,11 @@ _PLAIN: dict[Any, Callable[..., Any]] = {
     p.conj_p: np.conj,
     p.complex_p: lambda x, y: x + 1j * y,
     p.is_finite_p: np.isfinite,
-    p.lt_p: np.less,
-    p.le_p: np.less_equal,
-    p.gt_p: np.greater,
-    p.ge_p: np.greater_equal,
-    p.eq_p: np.equal,
-    p.ne_p: np.not_equal,
-    p.and_p: np.bitwise_and,
-    p.or_p: np.bitwise_or,
     p.xor_p: np.bitwise_xor,
     p.not_p: np.invert,
     p.select_n_p: _select,
     p.clamp_p: lambda low, x, high: np.minimum(np.maximum(x, low), high),
-    p.copy_p: np.asarray,
-    p.stop_gradient_p: np.asarray,
 }
-
-
-def _broadcast(params: Any, aval: Any, x: Any, *_: Any) -> Any:
-    shape = [1] * len(aval.shape)
-    for d, n in zip(params["broadcast_dimensions"], np.shape(x), strict=True):
-        shape[d] = n
-    return np.broadcast_to(np.reshape(x, shape), aval.shape)
 
 
 def _dot(params: Any, _: Any, x: Any, y: Any) -> Any:
@@ -199,7 +177,9 @@ def _top(at: Any) -> Callable[..., Any]:
 
 
 _SHAPED: dict[Any, Callable[..., Any]] = {
-    p.broadcast_in_dim_p: lambda params, aval, x, *more: None if more else _broadcast(params, aval, x),
+    p.broadcast_in_dim_p: lambda params, aval, x, *more: (
+        None if more else broadcast(x, aval.shape, params["broadcast_dimensions"])
+    ),
     p.reshape_p: lambda params, aval, x, *more: (
         None if more or params["dimensions"] is not None else np.reshape(x, aval.shape)
     ),

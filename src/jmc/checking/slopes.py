@@ -1,5 +1,6 @@
 """Changes of whole steps of a derivative: the slope of a function, however many equations JAX makes of it."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ def steps(scene: Scene) -> Iterator[Edit]:
             less, more = ("missing_factor", "wrong_term"), ("extra_factor", "wrong_term")
             yield Edit(more, less, f"{name} is left out", *where, made, 0)
             yield Edit(less, more, f"{name} is there twice", *where, lambda s, f=made: f(s, power=2), 1)
-            at_value = lambda s, f=made: f(s, power=1, at_value=True)  # noqa: E731
+            at_value = functools.partial(made, power=1, at_value=True)
             text = f"{name} is taken at the value instead of at the argument"
             yield Edit(("wrong_point",), ("wrong_point", "wrong_term"), text, *where, at_value, 0.5)
     for b in moving:
@@ -47,7 +48,10 @@ def steps(scene: Scene) -> Iterator[Edit]:
             plain = all(e.eqn.primitive in ELEMENTWISE for e in way)
             text = f"what stands between {scene.called(a)} and {scene.called(b)} is left out"
             kinds = ("missing_factor", "wrong_term") if plain else ("missing_term", "missing_factor")
-            made_of = lambda s, a=a, b=b: s.again({b: s.values[a]})  # noqa: E731
+
+            def made_of(s: Scene, a: int = a, b: int = b) -> Any:
+                return s.again({b: s.values[a]})
+
             yield Edit(
                 ("extra_factor", "wrong_term"), kinds, text, way[-1].line, way[-1].name, made_of, 1.25 if plain else 2.5
             )

@@ -115,8 +115,8 @@ def _unit(eqn: JaxprEqn, values: Sequence[Value]) -> Value | None:
     return None
 
 
-# Integer arithmetic of indices, as NumPy has it.
-_NUMPY = {
+# What compares and counts, as NumPy has it.
+NUMPY = {
     p.add_p: np.add,
     p.sub_p: np.subtract,
     p.mul_p: np.multiply,
@@ -134,6 +134,16 @@ _NUMPY = {
     p.copy_p: np.asarray,
     p.stop_gradient_p: np.asarray,
 }
+
+
+def broadcast(x: Any, shape: Sequence[int], dimensions: Sequence[int]) -> np.ndarray:
+    """`x`, whose axes become these dimensions of an array of this shape."""
+    axes = [1] * len(shape)
+    for d, n in zip(dimensions, np.shape(x), strict=True):
+        axes[d] = n
+    return np.broadcast_to(np.reshape(x, axes), shape)
+
+
 # Larger arrays of integers are left to the compiler.
 _MOST_INTEGERS = 2**16
 
@@ -154,10 +164,7 @@ def _integers(eqn: JaxprEqn, values: Sequence[Value]) -> np.ndarray | None:
         case p.iota_p if len(aval.shape) == 1:
             found = np.arange(aval.shape[0])
         case p.broadcast_in_dim_p:
-            shape = [1] * len(aval.shape)
-            for d, n in zip(params["broadcast_dimensions"], np.shape(arrays[0]), strict=True):
-                shape[d] = n
-            found = np.broadcast_to(np.reshape(arrays[0], shape), aval.shape)
+            found = broadcast(arrays[0], aval.shape, params["broadcast_dimensions"])
         case p.reshape_p if params["dimensions"] is None:
             found = np.reshape(arrays[0], aval.shape)
         case p.squeeze_p:
@@ -168,8 +175,8 @@ def _integers(eqn: JaxprEqn, values: Sequence[Value]) -> np.ndarray | None:
             found = np.concatenate(arrays, params["dimension"])
         case p.select_n_p if len(arrays) == 3 and np.asarray(arrays[0]).dtype == bool:
             found = np.where(arrays[0], arrays[2], arrays[1])
-        case primitive if primitive in _NUMPY:
-            found = _NUMPY[primitive](*arrays)
+        case primitive if primitive in NUMPY:
+            found = NUMPY[primitive](*arrays)
     return None if found is None else np.broadcast_to(found, aval.shape).astype(aval.dtype)
 
 
