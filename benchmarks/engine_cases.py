@@ -11,7 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from jmc.bench.case import Draw
+from jmc.bench.suites.derivative import put
 
 # ruff: noqa: ARG001, ARG005 - an expert takes the arguments of its function, whichever of them it needs
 
@@ -36,14 +38,7 @@ class Case:
     reference: Callable[..., Any] | None = None
 
 
-def draw(*shape: int, seed: int = 0, scale: float = 1.0) -> Any:
-    return jnp.asarray((scale * np.random.default_rng([seed, *shape]).normal(size=shape)).astype(np.float32))
-
-
-def put(J: Any, values: Any, offset: int = 0) -> Any:
-    """Adds a diagonal: into an array of some megabytes much faster than by comparing row and column everywhere."""
-    rows = jnp.arange(len(values)) + max(-offset, 0)
-    return J.at[rows, rows + offset].add(values, unique_indices=True, mode="promise_in_bounds")
+draw = Draw("float32")
 
 
 def elementwise(n: int) -> Case:

@@ -1,18 +1,13 @@
 """The networks among the functions that `engine.py` differentiates, and their derivatives by hand."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from engine_cases import Case, draw
 
-
-def weights(*widths: int) -> list[tuple[Any, Any]]:
-    """A weight matrix (out, in) and a bias for each layer, of a size that keeps activations near one."""
-    pairs = enumerate(pairwise(widths))
-    return [(draw(m, d, seed=i, scale=d**-0.5), draw(m, seed=i, scale=0.1)) for i, (d, m) in pairs]
+from jmc.bench.suites.jacobians import apply, slopes, weights
 
 
 def mlp_hessian() -> Case:
@@ -32,24 +27,9 @@ def mlp_hessian() -> Case:
         pairs = X[:, :, None] * X[:, None, :]
         return jnp.einsum("nik,njl->ijkl", M, pairs)
 
-    (W, b), (W2, b2) = weights(32, 32, 4)
+    (W, b), (W2, b2) = weights((32, 32, 4), draw)
     args = (W, b, W2, b2, draw(256, 32), draw(256, 4))
     return Case(loss, args, factors, expand, {"dense": 4.5, "structured": 150}, hessian=True)
-
-
-def apply(x: Any, layers: Any) -> Any:
-    for W, b in layers:
-        x = jnp.tanh(W @ x + b)
-    return x
-
-
-def slopes(x: Any, layers: Any) -> list[Any]:
-    """diag(tanh′) W of each layer."""
-    found = []
-    for W, b in layers:
-        x = jnp.tanh(W @ x + b)
-        found.append((1 - x * x)[:, None] * W)
-    return found
 
 
 def bottleneck() -> Case:
@@ -59,7 +39,7 @@ def bottleneck() -> Case:
         A, B, C, D = slopes(x, layers)
         return D @ ((C @ B) @ A)
 
-    args = (draw(500), weights(500, 20, 500, 20, 500))
+    args = (draw(500), weights((500, 20, 500, 20, 500), draw))
     return Case(apply, args, by_hand, lambda J, *_: J, {"dense": 1.5})
 
 
@@ -70,7 +50,7 @@ def deep_tanh() -> Case:
             first = slope @ first
         return first
 
-    return Case(apply, (draw(256), weights(*[256] * 9)), by_hand, lambda J, *_: J, {"dense": 0.95})
+    return Case(apply, (draw(256), weights((256,) * 9, draw)), by_hand, lambda J, *_: J, {"dense": 0.95})
 
 
 def residual() -> Case:
@@ -87,7 +67,7 @@ def residual() -> Case:
             J = J + slope * (W @ J if i else W)
         return J
 
-    return Case(f, (draw(128), weights(*[128] * 17)), by_hand, lambda J, *_: J, {"dense": 0.95})
+    return Case(f, (draw(128), weights((128,) * 17, draw)), by_hand, lambda J, *_: J, {"dense": 0.95})
 
 
 def predict(X: Any, layers: Any) -> Any:
@@ -113,7 +93,7 @@ def per_example() -> Case:
     def expand(blocks: Any, *_: Any) -> Any:
         return jnp.eye(64, dtype=blocks.dtype)[:, None, :, None] * blocks[:, :, None]
 
-    args, wanted = (draw(64, 32), weights(32, 64, 64, 10)), {"structured": 0.9}
+    args, wanted = (draw(64, 32), weights((32, 64, 64, 10), draw)), {"structured": 0.9}
     ad = {"vmap(jacrev)": vmapped}
     return Case(predict, args, by_hand, expand, wanted, ad=ad, reference=jax.jacrev(predict))
 
@@ -144,7 +124,7 @@ def gradient_norms(first_only: bool) -> Case:
         inputs, hidden, one, two = (jnp.sum(a * a, axis=-1) for a in (X, h, first, second))
         return jnp.sqrt(one * inputs if first_only else one * (inputs + 1) + two * (hidden + 1))
 
-    layers = weights(256, 256, 256)
+    layers = weights((256, 256, 256), draw)
     (W1, b1), *rest = layers
     args = (W1, (b1, *rest)) if first_only else (layers, ())
     wanted = {"row_norms": 4 if first_only else 6}
@@ -173,7 +153,7 @@ def tangent_kernel() -> Case:
         first = (back @ back.T).reshape(sizes) * (X @ X.T + 1)[:, None, :, None]
         return first + (h @ h.T + 1)[:, None, :, None] * jnp.eye(len(W2), dtype=h.dtype)[:, None]
 
-    args, wanted = (weights(128, 128, 10), draw(32, 128)), {"row_gram": 45}
+    args, wanted = (weights((128, 128, 10), draw), draw(32, 128)), {"row_gram": 45}
     ad = {"jacrev": lambda *args: gram(jax.jacrev(f)(*args)), "vmap(jacrev)": vmapped}
     return Case(f, args, by_hand, None, wanted, read="row_gram", ad=ad)
 

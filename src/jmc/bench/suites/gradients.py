@@ -9,6 +9,7 @@ import numpy as np
 
 import jmc
 from jmc.bench.case import Case, Contender, Draw, Series
+from jmc.bench.suites import neuron as one
 from jmc.bench.suites.derivative import in_torch
 from jmc.bench.suites.jacobians import weights
 
@@ -44,27 +45,9 @@ def _torch_gradients(loss: Callable[..., Any]) -> Mapping[str, Contender]:
 
 def neuron(n: int, draw: Draw) -> Case:
     """n examples of 16 features through one ReLU neuron, mean squared error."""
-
-    def ours(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return jmc.neuron_loss(w, b, X, y)
-
-    def plain(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return jnp.mean((y - jax.nn.relu(X @ w + b)) ** 2)
-
-    def in_numpy(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        a = np.maximum(X @ w + b, 0)
-        e = np.where(a > 0, a - y, 0) * (2 / len(X))
-        return e @ X, e.sum()
-
-    def in_torch(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return ((y - (X @ w + b).relu()) ** 2).mean()
-
     args = ((draw(16), draw(1)[0]), draw(n, 16), draw(n))
-    return gradient(ours, plain, args, in_numpy=in_numpy, torch_loss=in_torch, flops=4 * 16 * n)
+    forms = {"in_numpy": one.gradient_in_numpy, "torch_loss": one.in_torch}
+    return gradient(one.ours, one.plain, args, **forms, flops=4 * 16 * n)
 
 
 def layer(n: int, draw: Draw) -> Case:

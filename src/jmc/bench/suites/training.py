@@ -12,6 +12,7 @@ import numpy as np
 
 import jmc
 from jmc.bench.case import Case, Contender, Draw, Series
+from jmc.bench.suites import neuron as one
 from jmc.bench.suites.derivative import in_torch
 from jmc.bench.suites.jacobians import weights
 
@@ -82,28 +83,10 @@ def torch_loop(loss: Callable[..., Any], compiled: bool) -> Contender:
 
 def neuron(steps: int, draw: Draw) -> Case:
     """One ReLU neuron of 16 features, batches of 32, mean squared error."""
-
-    def ours(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return jmc.neuron_loss(w, b, X, y)
-
-    def plain(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return jnp.mean((y - jax.nn.relu(X @ w + b)) ** 2)
-
-    def by_hand(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        a = np.maximum(X @ w + b, 0)
-        e = np.where(a > 0, a - y, 0) * X.dtype.type(2 / len(X))
-        return e @ X, e.sum()
-
-    def in_torch(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return ((y - (X @ w + b).relu()) ** 2).mean()
-
     X, start = draw(EXAMPLES, FEATURES), [draw(FEATURES, scale=0.1), draw(1)[0]]
     y = jax.nn.relu(X @ draw(FEATURES, seed=1) + 0.5)
-    return _case(ours, plain, by_hand, in_torch, (start, X, y, _rows(steps)), 4 * FEATURES * BATCH * steps)
+    args, flops = (start, X, y, _rows(steps)), 4 * FEATURES * BATCH * steps
+    return _case(one.ours, one.plain, one.gradient_in_numpy, one.in_torch, args, flops)
 
 
 def network(steps: int, draw: Draw) -> Case:
@@ -183,28 +166,21 @@ def _sklearn(labels: np.ndarray) -> Contender:
 def ensemble(models: int, draw: Draw) -> Case:
     """So many neurons from different starts, 100 steps: all at once, or in turn."""
 
-    def gradient(params: Any, X: Any, y: Any) -> Any:
-        return jmc.grad(lambda params: jmc.neuron_loss(params[0], params[1], X, y))(params)
-
-    def plain(params: Any, X: Any, y: Any) -> Any:
-        w, b = params
-        return jnp.mean((y - jax.nn.relu(X @ w + b)) ** 2)
-
     def together(train: Any) -> Any:
         return jax.vmap(train, (0, None, None, None))
 
     def in_turn(start: Any, *data: Any) -> Any:
-        return jax.lax.map(lambda params: scan(jax.grad(plain))(params, *data), start)
+        return jax.lax.map(lambda params: scan(jax.grad(one.plain))(params, *data), start)
 
     X = draw(EXAMPLES, FEATURES)
     y = jax.nn.relu(X @ draw(FEATURES, seed=1) + 0.5)
     start = [draw(models, FEATURES, scale=0.1), draw(models)]
     contenders = {
-        "jmc": Contender(together(scan(gradient)), "jmc"),
-        "vmap, jax.grad": Contender(together(scan(jax.grad(plain)))),
+        "jmc": Contender(together(scan(jmc.grad(one.ours))), "jmc"),
+        "vmap, jax.grad": Contender(together(scan(jax.grad(one.plain)))),
         "in turn, jax.grad": Contender(in_turn),
     }
-    reference = together(scan(jax.grad(plain)))
+    reference = together(scan(jax.grad(one.plain)))
     return Case((start, X, y, _rows(100)), contenders, reference, 4 * FEATURES * BATCH * 100 * models, DRIFT)
 
 
