@@ -1,10 +1,11 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jmc.bench.case import Case, Contender, Draw
 from jmc.bench.machine import Peaks
-from jmc.bench.measure import difference, fastest, measure
+from jmc.bench.measure import Limits, difference, fastest, measure
 from jmc.linear.contract import TooLarge
 
 PEAKS = Peaks(1e12, 1e11)
@@ -127,3 +128,30 @@ def test_draws_are_the_same_numbers_in_every_dtype():
     assert single.shape == (3, 2)
     np.testing.assert_array_equal(double, single.astype("bfloat16"))
     assert not np.array_equal(single, Draw("float32")(3, 2, seed=2))
+
+
+def test_nobody_starts_who_may_not_end_in_time():
+    now = [0.0]
+
+    def slow(x):
+        now[0] += 30
+        return np.asarray(x) * 2
+
+    found = case(**{f"torch {k}": Contender(slow, "numpy", False) for k in range(3)})
+    limits = Limits(ends=100.0, clock=lambda: now[0])
+    records = measure(found, dtype="float32", peers=("numpy",), seconds=0.05, peaks=PEAKS, limits=limits)["contenders"]
+    # Each is called twice, 60 s: the second would end after 120 s.
+    assert [records[f"torch {k}"]["status"] for k in range(3)] == ["measured", "no time", "no time"]
+    assert "seconds" not in records["torch 1"]
+
+
+def test_a_compiled_call_that_is_slow_is_made_once():
+    calls = []
+
+    def counted(x):
+        jax.debug.callback(lambda: calls.append(1))
+        return 2 * x
+
+    found = measured(case(slow=Contender(counted)), seconds=0.0)
+    assert found["slow"]["status"] == "slow"
+    assert len(calls) == 1

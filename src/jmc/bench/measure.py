@@ -1,10 +1,12 @@
 """One case measured: every contender is first held to the answer, then all that are right take turns."""
 
 import importlib.util
+import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,11 +31,33 @@ class RejectedError(Exception):
         self.status = status
 
 
-def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, peaks: Peaks) -> dict[str, Any]:
+@dataclass
+class Limits:
+    """Until when contenders may start, and the longest that one of each package took to: a compiler can't be stopped."""
+
+    ends: float = math.inf
+    clock: Callable[[], float] = time.monotonic
+    longest: dict[str, float] = field(default_factory=dict)
+
+    def start(self, package: str, begin: Callable[[], Any]) -> Any:
+        """What ``begin`` returns. Raises RejectedError if there may be no time for it."""
+        began = self.clock()
+        if began + self.longest.get(package, 0.0) >= self.ends:
+            raise RejectedError("no time", "the budget is spent")
+        try:
+            return begin()
+        finally:
+            self.longest[package] = max(self.longest.get(package, 0.0), self.clock() - began)
+
+
+def measure(
+    case: Case, *, dtype: str, peers: Collection[str], seconds: float, peaks: Peaks, limits: Limits | None = None
+) -> dict[str, Any]:
     """What became of every contender, as JSON can hold it; about ``seconds`` go to the timing itself.
 
-    A contender has a ``status``: "measured", "slow" (called once, for want of time), "absent" (its package is not
-    installed), "wrong", "out of memory" or "failed", each but the first with a ``note``. One that is measured has
+    A contender has a ``status``: "measured", "slow" (called once or twice, for want of time), "no time" (not called at
+    all), "absent" (its package is not installed), "wrong", "out of memory" or "failed", each but the first with a
+    ``note``. One that is measured has
     ``compile_seconds``, ``first_seconds`` (its first call, with what is left to load), ``seconds`` per call and its
     ``ratio`` to jmc's, both with an interval of 95 %, ``error`` (of the largest entry), ``temporary_bytes``,
     ``written_bytes`` and ``roof``, the share of the best that the peaks allow. ``transfer_seconds`` is what the
@@ -41,6 +65,7 @@ def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, p
     """
     import jax
 
+    limits = limits or Limits()
     wanted = answer(case)
     transfer, args = once(jax.device_put, (jax.tree.map(np.asarray, case.args),))
     case = replace(case, args=args)
@@ -51,7 +76,8 @@ def measure(case: Case, *, dtype: str, peers: Collection[str], seconds: float, p
             continue
         try:
             with warnings.catch_warnings(action="ignore"):  # of a peer's, to its users
-                ready[name], records[name] = start(contender, case, wanted, dtype)
+                begin = partial(start, contender, case, wanted, dtype, seconds)
+                ready[name], records[name] = limits.start(contender.package, begin)
         except RejectedError as why:
             records[name] = {"status": why.status, "note": str(why)}
         records[name]["package"] = contender.package
@@ -98,9 +124,11 @@ def in_double_precision(leaf: Any) -> Any:
 
 
 def start(
-    contender: Contender, case: Case, wanted: list[np.ndarray] | None, dtype: str
+    contender: Contender, case: Case, wanted: list[np.ndarray] | None, dtype: str, seconds: float
 ) -> tuple[Callable[[], Any], dict[str, Any]]:
     """A contender compiled, called and held to the answer: the call to be timed, and the record so far.
+
+    It is called a second time, without what is left to load, unless a compiled call takes ``seconds``.
 
     Raises RejectedError.
     """
@@ -116,7 +144,9 @@ def start(
             program, record["compile_seconds"] = compile_seconds(jax.jit(contender.run), *args)
             record["temporary_bytes"] = fits(program)
         record["first_seconds"], found = once(program, args)
-        record["call_seconds"], found = once(program, args)
+        record["call_seconds"] = record["first_seconds"]
+        if not contender.compiled or record["first_seconds"] <= seconds:
+            record["call_seconds"], found = once(program, args)
         record["written_bytes"] = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(found))
         if wanted is not None:
             read = contender.read(found, *case.args) if contender.read else found

@@ -8,7 +8,7 @@ from typing import Any
 
 from jmc.bench.case import Draw, Series
 from jmc.bench.machine import describe, peaks
-from jmc.bench.measure import measure
+from jmc.bench.measure import Limits, measure
 
 SUITES = ("jacobians", "hessians", "gradients", "training", "ntk", "startup")
 PEERS = ("jax", "numpy", "torch", "asdex", "sklearn")
@@ -31,21 +31,25 @@ class Item:
 def plan(
     suites: Sequence[str], sizes: Collection[int] = (), large: bool = False, room: float | None = None
 ) -> list[Item]:
-    """What to measure, in order: the headline size of every case, then the others from small to large.
+    """What to measure, in order: the headline size of every case, suite by turns, then the others from small to large.
+
+    The turns see to it that each suite has answers where the budget ends early.
 
     ``sizes`` replaces those of every series; with ``large`` the sizes for accelerators belong to them, as far as
     their answers have ``room`` bytes.
     """
-    found = []
+    found: list[tuple[tuple[bool, int], Item]] = []
     for suite in suites:
-        for name, series in import_module(f"jmc.bench.suites.{suite}").SERIES.items():
+        for turn, (name, series) in enumerate(import_module(f"jmc.bench.suites.{suite}").SERIES.items()):
             wanted = sorted(sizes) or [*series.sizes, *(series.large if large else ())]
             fits = [n for n in wanted if room is None or series.bytes_at(n) <= ROOM * room]
             headline = series.headline if not sizes else wanted[-1]
             if large and not sizes and fits:
                 headline = fits[-1]
-            found += [Item(suite, name, n, n == headline, series) for n in fits]
-    return sorted(found, key=lambda item: (not item.headline, item.size if not item.headline else 0))
+            for n in fits:
+                item = Item(suite, name, n, n == headline, series)
+                found.append(((not item.headline, turn if item.headline else n), item))
+    return [item for _, item in sorted(found, key=lambda pair: pair[0])]
 
 
 def run(
@@ -70,21 +74,24 @@ def run(
     cases: list[dict[str, Any]] = []
     left_out: list[dict[str, Any]] = []
     longest: dict[str, float] = {}
+    limits = Limits(ends, clock)
     with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
         roof = peaks(dtype)
         for k, item in enumerate(items):
             began = clock()
             label = {"suite": item.suite, "case": item.name, "size": item.size, "headline": item.headline}
             # A larger size takes longer than the one before, whose time is known.
-            if began + longest.get(f"{item.suite} {item.name}", 0.0) >= ends:
+            least = max(longest.get(f"{item.suite} {item.name}", 0.0), limits.longest.get("jmc", 0.0))
+            if began + least >= ends:
                 left_out.append(label)
                 continue
             if watch is not None:
                 watch(item, k, len(items))
-            share = TIMING_SHARE * (ends - began) / (len(items) - k)
+            alike = sum(other.headline for other in items[k:]) if item.headline else len(items) - k
+            share = TIMING_SHARE * (ends - began) / alike
             seconds = min(max(share, TIMING_SECONDS[0]), TIMING_SECONDS[1])
             case = item.series.make(item.size, Draw(dtype))
-            cases.append(label | measure(case, dtype=dtype, peers=peers, seconds=seconds, peaks=roof))
+            cases.append(label | measure(case, dtype=dtype, peers=peers, seconds=seconds, peaks=roof, limits=limits))
             jax.clear_caches()
             if not item.headline:
                 longest[f"{item.suite} {item.name}"] = clock() - began
