@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jmc
+from jmc.catalogue import stable
 from jmc.catalogue.registry import rules
 
 
@@ -33,6 +34,25 @@ def test_log_softmax_keeps_what_is_near_0(x64):
     found = jmc.log_softmax(jnp.array([40.0, 0.0]))
     np.testing.assert_allclose(found, [-np.log1p(np.exp(-40)), -40 - np.exp(-40)], rtol=1e-15)
     assert jmc.logsumexp(jnp.array([1e300, -1e300])) == 1e300
+
+
+def test_the_remainder_is_exact_alone_and_at_ties(x64):
+    for x, rest in (
+        ([40.0, 0.0, 0.0], 2 * np.exp(-40)),
+        ([3.0, 3.0, -50.0], 1 + np.exp(-53)),
+        ([1.0, np.nextafter(1, 0)], 1),
+        ([2.0], 0),
+        ([5.0, 5.0, 5.0], 2),
+    ):
+        m, e, r = jax.jit(stable.exponentials)(jnp.array(x))
+        np.testing.assert_allclose([m[0], r[0]], [max(x), rest], rtol=1e-15)
+        np.testing.assert_allclose(e, np.exp(np.array(x) - max(x)), rtol=1e-15)
+        np.testing.assert_allclose(jax.grad(stable.logsumexp)(jnp.array(x)), e / (1 + r), rtol=1e-15)
+
+
+def test_infinite_entries_have_limits():
+    for x, limit in (([-np.inf, -np.inf], -np.inf), ([np.inf, 0.0], np.inf), ([-np.inf, 2.0], 2.0)):
+        assert jmc.logsumexp(jnp.array(x)) == limit
 
 
 def test_sparsemax_is_the_nearest_point_of_the_simplex():

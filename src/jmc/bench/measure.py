@@ -33,7 +33,7 @@ class RejectedError(Exception):
 
 @dataclass
 class Limits:
-    """Until when contenders may start, and the longest that one of each package took to: a compiler can't be stopped."""
+    """Until when contenders may start, and how long one of each package took at most: a compiler can't be stopped."""
 
     ends: float = math.inf
     clock: Callable[[], float] = time.monotonic

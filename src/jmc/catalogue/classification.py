@@ -11,7 +11,7 @@ from jmc.catalogue.algebra import outer
 from jmc.catalogue.batch import diagonal, flat, mean, share
 from jmc.catalogue.rule import entry, rule
 from jmc.catalogue.softmax import covariance, probabilities
-from jmc.catalogue.stable import log1p_exp, log_softmax, logistic, one_hot
+from jmc.catalogue.stable import exponentials, log1p_exp, log_softmax, logistic, one_hot
 from jmc.linear import build
 from jmc.linear.build import einsum
 from jmc.linear.linear_map import LinearMap
@@ -100,9 +100,10 @@ def focal_loss(
 
 
 def softmax_minus_target(x: jax.Array, t: jax.Array) -> jax.Array:
-    """T p − t with p = softmax(x), T = Σ t, as (T − t) p + t (p − 1): for a one-hot t neither term cancels."""
-    log_p = log_softmax(x)
-    return (jnp.sum(t, axis=-1, keepdims=True) - t) * jnp.exp(log_p) + t * jnp.expm1(log_p)
+    """T p − t with p = softmax(x), T = Σ t; if p is large, (T − t) p − t (1 − p), which a one-hot t does not cancel."""
+    _, e, rest = exponentials(x)
+    total, q = jnp.sum(t, axis=-1, keepdims=True), 1 / (1 + rest)
+    return jnp.where(e > 0.9, (total - t) * (q * e) - t * (q * (rest + (1 - e))), (total * q) * e - t)
 
 
 def weighted_covariance(x: jax.Array, t: jax.Array) -> LinearMap:
@@ -140,8 +141,8 @@ def _one_hot_or_nan(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def softmax_minus_label(x: jax.Array, y: jax.Array) -> jax.Array:
     e_y = _one_hot_or_nan(x, y)
-    others = (1 - e_y) * jnp.exp(log_softmax(x))
-    return jnp.where(e_y == 0, others, -e_y * jnp.sum(others, axis=-1, keepdims=True))
+    _, e, rest = exponentials(x)
+    return jnp.where(e_y == 0, e, -e_y * (rest + (1 - e))) / (1 + rest)
 
 
 @rule(
@@ -154,12 +155,11 @@ def softmax_minus_label(x: jax.Array, y: jax.Array) -> jax.Array:
 def softmax_cross_entropy_with_labels(logits: Float[Array, "*n k"], labels: Int[Array, "*n"]) -> Float[Array, ""]:
     """(1/N) Σ_i −ln softmax(x_i)_{y_i} from logits x (*n, k) and integer labels y (*n), 0 ≤ y < k.
 
-    ∂/∂x = (softmax(x) − e_y)/N, whose entry at the label, −Σ_{k≠y} p_k, does not cancel. A label outside the
+    ∂/∂x = (softmax(x) − e_y)/N, whose entry at the label, p_y − 1, does not cancel. A label outside the
     classes gives nan, in the gradient too. Errors: ValueError, TypeError; exact for logits of any size.
     """
     _check_classes(logits)
-    x_a, rest = stable.shifted(logits)
-    return jnp.mean((x_a - _at_label(logits, labels)) + rest)
+    return -jnp.mean(_at_label(log_softmax(logits), labels))
 
 
 def _at_label(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from jmc.catalogue.batch import share
 from jmc.catalogue.classification import softmax_minus_label
 from jmc.catalogue.rule import rule
 from jmc.catalogue.softmax import probabilities
-from jmc.catalogue.stable import shifted
+from jmc.catalogue.stable import log_softmax
 from jmc.linear.build import einsum
 from jmc.linear.linear_map import LinearMap
 
@@ -53,6 +53,4 @@ def info_nce(Z: Float[Array, "N d"], K: Float[Array, "N d"], tau: Float[Array, "
     """
     if len(Z) == 0:
         return jnp.full((), jnp.nan, Z.dtype)
-    S = _similarity(Z, K, tau)
-    x_a, rest = shifted(S)
-    return jnp.mean((x_a - jnp.diagonal(S)) + rest)
+    return -jnp.mean(jnp.diagonal(log_softmax(_similarity(Z, K, tau))))

@@ -117,8 +117,7 @@ def logsumexp(x: Float[Array, "*n k"]) -> Float[Array, "*n"]:
     """ln Σ eˣ over the last axis, (*n, k) → (*n); ∂/∂x = pᵀ with p = softmax(x). No input overflows; −∞ for k = 0."""
     if x.shape[-1] == 0:
         return jnp.full(x.shape[:-1], -jnp.inf, x.dtype)
-    x_a, rest = stable.shifted(x)
-    return x_a + rest
+    return stable.logsumexp(x)
 
 
 def _on_simplex(x: jax.Array) -> jax.Array:

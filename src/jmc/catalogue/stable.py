@@ -59,21 +59,32 @@ def hypotenuse(x: jax.Array, square: jax.Array) -> jax.Array:
     return scale * jnp.sqrt(jnp.square(x / scale) + square / scale / scale)
 
 
-def shifted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(x_a, ln Σ e^(x − x_a)) over the last axis, a the (first) largest entry: their sum is logsumexp.
+def exponentials(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(m, e, r) over the last axis, which stays: the largest entry m, e = exp(x − m), and r = Σ e − 1.
 
-    The largest term is taken out of the sum exactly, so that a confident answer keeps its small remainder.
+    The remainder of a confident answer keeps its digits: it is summed without the largest term, and so the complement
+    of p = e/(1 + r), which is 1 − p = (r + (1 − e))/(1 + r), does not cancel.
     """
-    largest = one_hot(jnp.argmax(x.real, axis=-1), x.shape[-1])
-    x_a = jnp.sum(jnp.where(largest, x, 0), axis=-1)
-    e = jnp.where(largest, 0, jnp.exp(x - x_a[..., None]))
-    return x_a, jnp.log1p(jnp.sum(e, axis=-1))
+    m = jax.lax.stop_gradient(jnp.max(x.real, axis=-1, keepdims=True))
+    e = jnp.exp(x - jnp.where(jnp.isfinite(m), m, 0).astype(x.dtype))
+    total = jnp.sum(e, axis=-1, keepdims=True)
+    others = jnp.sum(jnp.where(e.real == 1, 0, e.real), axis=-1, keepdims=True)
+    # one term was left out, and only one; what a compiler computes twice, e, may differ in its last digit
+    alone = (total.real < 2) & (total.real - others > 0.5)
+    lost = jnp.where(alone, others - (total.real - 1), 0)
+    return m.astype(x.dtype), e, (total - 1) + jax.lax.stop_gradient(lost).astype(x.dtype)
 
 
 def log_softmax(x: jax.Array) -> jax.Array:
     """ln softmax(x) over the last axis, of one entry at least."""
-    x_a, rest = shifted(x)
-    return (x - x_a[..., None]) - rest[..., None]
+    m, _, rest = exponentials(x)
+    return (x - m) - jnp.log1p(rest)
+
+
+def logsumexp(x: jax.Array) -> jax.Array:
+    """ln Σ eˣ over the last axis, of one entry at least."""
+    m, _, rest = exponentials(x)
+    return (m + jnp.log1p(rest))[..., 0]
 
 
 def one_hot(labels: jax.Array, classes: int) -> jax.Array:
