@@ -12,9 +12,9 @@ from jmc.differentiate.opaque import Pointwise
 from jmc.differentiate.sweep import cost, pulled, pushed
 from jmc.differentiate.tape import Tape
 from jmc.linear.collapse import collapsed, limited, settled
-from jmc.linear.contract import flops
 from jmc.linear.linear_map import MAX_BYTES, LinearMap
 from jmc.linear.place import placed
+from jmc.linear.plan import flops
 from jmc.linear.simplify import added, products
 from jmc.linear.term import Term, labels_on, row
 from jmc.linear.unify import compose

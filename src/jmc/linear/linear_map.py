@@ -10,9 +10,10 @@ import numpy as np
 from jmc.linear import layout as layouts
 from jmc.linear import structure
 from jmc.linear.collapse import factored, limited, settled
-from jmc.linear.contract import check_size, flops
+from jmc.linear.contract import check_size
 from jmc.linear.packing import pack, unpack
 from jmc.linear.place import placed, summed, total
+from jmc.linear.plan import flops
 from jmc.linear.simplify import added, products, tidy
 from jmc.linear.squares import row_squares
 from jmc.linear.term import Factor, Term, dense, itemsize, labels_on, row

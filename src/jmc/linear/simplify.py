@@ -8,7 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jmc.linear.contract import aligned, common, contract, flops, multiplied, product
+from jmc.linear.contract import aligned, common, contract, multiplied, product
+from jmc.linear.plan import flops
 from jmc.linear.term import Factor, Label, Term, itemsize, labels_on
 from jmc.linear.unify import compose
 

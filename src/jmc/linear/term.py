@@ -30,6 +30,9 @@ class Label:
         return f"{id(self) // 16 % 10000:04d}:{self.size}"
 
 
+Labels = tuple[Label, ...]
+
+
 class Axis(NamedTuple):
     """One axis of the output or the input: its size, and its position as a function of labels.
 
