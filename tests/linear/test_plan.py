@@ -52,11 +52,13 @@ def test_one_operand_or_none():
 
 
 def test_the_last_steps_of_many_are_the_best():
-    """The Hessian of a deep network: Σ_nc p_nc G_nci G_ncj X_nk X_nl, where every G is a product of ten layers."""
-    n, c, k, m = fresh((64, 10, 32, 32))
-    sides = [[c, *fresh([32] * 10)] for _ in range(2)]
-    chains = [[*itertools.pairwise(side), *((n, label) for label in side[1:])] for side in sides]
-    (a, b), p, (x, y) = [side[-1] for side in sides], (n, c), [(n, k), (n, m)]
-    S = [p, (n, c, a), (n, c, b)]
-    parts = [(chains[0], S[1]), (chains[1], S[2]), (S, [n, a, b]), ([(n, a, b), x, y], [a, b, k, m])]
-    assert cost([*chains[0], *chains[1], p, x, y], [a, b, k, m]) <= sum(cost(*part) for part in parts)
+    """The Hessian of a deep network: Σ_n F_nij X_nk X_nl, F a product of ten layers, each with a mask, from the left."""
+    n, i, k, m, classes = fresh((64, 32, 32, 32, 10))
+    layers = [classes, *fresh([32] * 10)]
+    chain = [(n, i, classes)]
+    for pair in itertools.pairwise(layers):
+        chain += [pair, (n, pair[1])]
+    last = [n, i, layers[-1]]
+    outer = [(n, k), (n, m)]
+    alone = cost(chain, last) + cost([last, *outer], [layers[-1], k, i, m])
+    assert cost([outer[0], *chain, outer[1]], [layers[-1], k, i, m]) <= alone
