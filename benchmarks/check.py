@@ -1,6 +1,6 @@
 """`jmc.check` on derivatives written by hand, right and wrong, beside JAX's and chex's checks of the same ones.
 
-    python benchmarks/check.py [--half first|second|third|fourth|all] [--only NAME …] [--skip check|peers] [--json FILE]
+    python benchmarks/check.py [--half first|…|fifth|all] [--only NAME …] [--skip check|peers] [--json FILE]
 
 A wrong derivative shall be judged wrong and its mistake be named: first, or among the first three findings; of two
 mistakes at once, either. A right one, be it under another convention, shall raise no alarm. The peers accept or
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from check_cases import EQUAL, Case, concrete, cotangent, dense, halves, named, positions
 
 PEERS = ("check_grads", "chex")
-SETS = ("first", "second", "third", "fourth", "all")
+SETS = ("first", "second", "third", "fourth", "fifth", "all")
 
 
 def flat(kind: Any) -> str:
@@ -177,7 +177,7 @@ sets = functools.cache(halves)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="jmc.check and its peers on derivatives written by hand")
-    parser.add_argument("--half", choices=SETS, default="all", help="one of the four sets of cases, or all of them")
+    parser.add_argument("--half", choices=SETS, default="all", help="one of the five sets of cases, or all of them")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME")
     parser.add_argument("--skip", choices=("check", "peers"))
     parser.add_argument("--json", type=Path, metavar="FILE")
