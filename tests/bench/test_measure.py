@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from jmc.bench.case import Case, Contender, Draw
-from jmc.bench.machine import Peaks
 from jmc.bench.measure import Limits, difference, fastest, measure
 from jmc.linear.contract import TooLarge
-
-PEAKS = Peaks(1e12, 1e11)
 
 
 def case(**contenders):
@@ -17,7 +14,7 @@ def case(**contenders):
 
 
 def measured(found, peers=("jax", "numpy"), seconds=0.05, dtype="float32"):
-    return measure(found, dtype=dtype, peers=peers, seconds=seconds, peaks=PEAKS)["contenders"]
+    return measure(found, dtype=dtype, peers=peers, seconds=seconds)["contenders"]
 
 
 def test_what_is_right_takes_turns():
@@ -29,8 +26,6 @@ def test_what_is_right_takes_turns():
     assert len(found["other"]["rounds"]) == len(found["jmc"]["rounds"]) >= 5
     assert found["jmc"]["written_bytes"] == 20
     assert found["other"]["compile_seconds"] > 0 == found["numpy"]["compile_seconds"]
-    seconds = found["jmc"]["seconds"]["median"]
-    assert found["jmc"]["roof"] == pytest.approx(max(5 / PEAKS.flops, 20 / PEAKS.bandwidth) / seconds)
     assert fastest({"contenders": found}) in found
     assert fastest({"contenders": found}, but="jmc") in ("other", "numpy")
     assert fastest({"contenders": {}}) is None
@@ -139,7 +134,7 @@ def test_nobody_starts_who_may_not_end_in_time():
 
     found = case(**{f"torch {k}": Contender(slow, "numpy", False) for k in range(3)})
     limits = Limits(ends=100.0, clock=lambda: now[0])
-    records = measure(found, dtype="float32", peers=("numpy",), seconds=0.05, peaks=PEAKS, limits=limits)["contenders"]
+    records = measure(found, dtype="float32", peers=("numpy",), seconds=0.05, limits=limits)["contenders"]
     # Each is called twice, 60 s: the second would end after 120 s.
     assert [records[f"torch {k}"]["status"] for k in range(3)] == ["measured", "no time", "no time"]
     assert "seconds" not in records["torch 1"]

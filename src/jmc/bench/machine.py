@@ -1,10 +1,11 @@
 """The machine that measures: what it is, and how fast it can be at best, measured in the same process."""
 
+import math
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,19 +16,34 @@ from jmc.bench.timing import pinned_environment
 PACKAGES = ("jmc", "jax", "jaxlib", "numpy", "torch", "asdex", "scikit-learn")
 MATMUL = {"cpu": 1024, "gpu": 8192, "tpu": 8192}
 COPIED_BYTES = {"cpu": 2**27, "gpu": 2**31, "tpu": 2**30}
+SMALLEST_COPY = 2**15
 REPEATS = 7
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The roof of this process: FLOP/s of a square matrix product, and bytes/s read and written by a copy."""
+    """The roof of this process: FLOP/s of a square matrix product, and by size what a copy reads and writes in bytes/s.
+
+    A copy that a cache holds is many times as fast as one that it does not.
+    """
 
     flops: float
-    bandwidth: float
+    copies: Mapping[int, float]
+
+    def bandwidth(self, written: float = math.inf) -> float:
+        """The bytes/s of the fastest copy of so many bytes or more; by default of the largest."""
+        return max(
+            (rate for size, rate in self.copies.items() if size >= written), default=self.copies[max(self.copies)]
+        )
 
     def least_seconds(self, flops: float, written: float) -> float:
         """No program that computes so much and writes so many bytes can take less."""
-        return max(flops / self.flops, written / self.bandwidth)
+        return max(flops / self.flops, written / self.bandwidth(written))
+
+    def __or__(self, other: "Peaks") -> "Peaks":
+        """The higher of both roofs, measured at two times."""
+        copies = {size: max(rate, other.copies[size]) for size, rate in self.copies.items()}
+        return Peaks(max(self.flops, other.flops), copies)
 
 
 def peaks(dtype: Any) -> Peaks:
@@ -38,10 +54,13 @@ def peaks(dtype: Any) -> Peaks:
     platform_name = jax.default_backend()
     n = MATMUL.get(platform_name, 1024)
     a = jnp.ones((n, n), dtype) / n
-    x = jnp.ones(COPIED_BYTES.get(platform_name, 2**27) // jnp.dtype(dtype).itemsize, dtype)
-    product = _best(jax.jit(lambda a: a @ a), a)
-    copy = _best(jax.jit(lambda x: x + 1), x)
-    return Peaks(2 * n**3 / product, 2 * x.nbytes / copy)
+    product, copy, copies = jax.jit(lambda a: a @ a), jax.jit(lambda x: x + 1), {}
+    size = COPIED_BYTES.get(platform_name, 2**27)
+    while size >= SMALLEST_COPY:
+        x = jnp.ones(size // jnp.dtype(dtype).itemsize, dtype)
+        copies[size] = 2 * x.nbytes / _best(copy, x)
+        size //= 8
+    return Peaks(2 * n**3 / _best(product, a), copies)
 
 
 def _best(program: Callable[..., Any], argument: Any) -> float:

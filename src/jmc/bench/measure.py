@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jmc.bench.case import Case, Contender
-from jmc.bench.machine import Peaks, memory_bytes
+from jmc.bench.machine import memory_bytes
 from jmc.bench.timing import Estimate, compare, compile_seconds
 
 ALWAYS = ("jmc", "hand")
@@ -51,7 +51,7 @@ class Limits:
 
 
 def measure(
-    case: Case, *, dtype: str, peers: Collection[str], seconds: float, peaks: Peaks, limits: Limits | None = None
+    case: Case, *, dtype: str, peers: Collection[str], seconds: float, limits: Limits | None = None
 ) -> dict[str, Any]:
     """What became of every contender, as JSON can hold it; about ``seconds`` go to the timing itself.
 
@@ -59,9 +59,8 @@ def measure(
     all), "absent" (its package is not installed), "wrong", "out of memory" or "failed", each but the first with a
     ``note``. One that is measured has
     ``compile_seconds``, ``first_seconds`` (its first call, with what is left to load), ``seconds`` per call and its
-    ``ratio`` to jmc's, both with an interval of 95 %, ``error`` (of the largest entry), ``temporary_bytes``,
-    ``written_bytes`` and ``roof``, the share of the best that the peaks allow. ``transfer_seconds`` is what the
-    arguments took from the host to the device.
+    ``ratio`` to jmc's, both with an interval of 95 %, ``error`` (of the largest entry), ``temporary_bytes``
+    and ``written_bytes``. ``transfer_seconds`` is what the arguments took from the host to the device.
     """
     import jax
 
@@ -99,7 +98,6 @@ def measure(
             }
             if first in fast:
                 records[name]["ratio"] = timed.ratio(name, first).to_dict()
-            records[name]["roof"] = peaks.least_seconds(case.flops, records[name]["written_bytes"]) / taken.median
     return {"contenders": records, "flops": case.flops, "transfer_seconds": transfer}
 
 

@@ -64,19 +64,22 @@ def run(
 ) -> dict[str, Any]:
     """Everything measured, as JSON can hold it; ``watch(item, k, n)`` is told what begins.
 
-    The record has ``machine``, ``peaks`` (FLOP/s and bytes/s), ``dtype``, ``budget`` and the seconds ``taken``,
-    ``cases`` (suite, name, size, headline, and what `measure` says) and ``left_out``, for which there was no time.
+    The record has ``machine``, ``peaks`` (FLOP/s, bytes/s of the largest copy, and of each), ``dtype``, ``budget`` and
+    the seconds ``taken``, ``cases`` (suite, name, size, headline, what `measure` says, and as ``roof`` of each
+    contender the share of the best that the peaks allow) and ``left_out``, for which there was no time.
     """
     import jax
 
-    ends = clock() + budget
+    started = clock()
     machine = describe(threads)
     cases: list[dict[str, Any]] = []
     left_out: list[dict[str, Any]] = []
     longest: dict[str, float] = {}
-    limits = Limits(ends, clock)
     with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+        began = clock()
         roof = peaks(dtype)
+        ends = started + budget - (clock() - began)  # the peaks are measured again at the end
+        limits = Limits(ends, clock)
         for k, item in enumerate(items):
             began = clock()
             label = {"suite": item.suite, "case": item.name, "size": item.size, "headline": item.headline}
@@ -91,17 +94,23 @@ def run(
             share = TIMING_SHARE * (ends - began) / alike
             seconds = min(max(share, TIMING_SECONDS[0]), TIMING_SECONDS[1])
             case = item.series.make(item.size, Draw(dtype))
-            cases.append(label | measure(case, dtype=dtype, peers=peers, seconds=seconds, peaks=roof, limits=limits))
+            cases.append(label | measure(case, dtype=dtype, peers=peers, seconds=seconds, limits=limits))
             jax.clear_caches()
             if not item.headline:
                 longest[f"{item.suite} {item.name}"] = clock() - began
+        roof |= peaks(dtype)
+    for case in cases:
+        for found in case["contenders"].values():
+            if found["status"] == "measured":
+                least = roof.least_seconds(case["flops"], found["written_bytes"])
+                found["roof"] = least / found["seconds"]["median"]
     return {
         "machine": machine,
         "dtype": dtype,
-        "peaks": {"flops": roof.flops, "bandwidth": roof.bandwidth},
+        "peaks": {"flops": roof.flops, "bandwidth": roof.bandwidth(), "copies": list(roof.copies.items())},
         "peers": list(peers),
         "budget": budget,
-        "taken": budget - (ends - clock()),
+        "taken": clock() - started,
         "cases": cases,
         "left_out": left_out,
     }

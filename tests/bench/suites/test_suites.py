@@ -4,7 +4,6 @@ import jax
 import pytest
 
 from jmc.bench.case import Draw
-from jmc.bench.machine import Peaks
 from jmc.bench.measure import measure
 from jmc.bench.run import SUITES, plan
 
@@ -24,7 +23,6 @@ def test_all_give_the_answer(item):
             dtype="float32",
             peers=("jax", "numpy"),
             seconds=0.0,
-            peaks=Peaks(1e12, 1e11),
         )
     assert next(iter(found["contenders"])) == "jmc"
     for name, contender in found["contenders"].items():
