@@ -70,8 +70,8 @@ def cutest_line(record: dict) -> str:
     return (
         f"Of {found['problems']} Hessians of CUTEst, {found['right']} are right; of the {large['problems']} with 50 "
         f"variables or more, {large['stored in ≤ 20 % of dense']} take at most 20 % of the dense numbers (median "
-        f"{100 * large['median of stored ÷ dense']:.1f} %), and `jax.hessian` takes {times['run, median']:.3g} times as long "
-        f"(median)"
+        f"{100 * large['median of stored ÷ dense']:.1f} %), and `jax.hessian` takes {times['run, median']:.3g} times "
+        "as long (median)"
     )
 
 
