@@ -96,7 +96,8 @@ _HOME = {
     "differentiate.pins": ("StructureError",),
     "differentiate.tape": ("NotDifferentiable",),
     "formula.certificate": ("NotCertified",),
-    "formula.derivation": ("Derivation", "derive"),
+    "formula.derivation": ("Derivation",),
+    "formula.deriving": ("derive",),
     "formula.derivative": ("NoFormula",),
     "linear.contract": ("TooLarge",),
     "linear.linear_map": ("LinearMap",),
@@ -181,8 +182,9 @@ if TYPE_CHECKING:
     from jmc.differentiate.pins import StructureError
     from jmc.differentiate.tape import NotDifferentiable
     from jmc.formula.certificate import NotCertified
-    from jmc.formula.derivation import Derivation, derive
+    from jmc.formula.derivation import Derivation
     from jmc.formula.derivative import NoFormula
+    from jmc.formula.deriving import derive
     from jmc.linear.contract import TooLarge
     from jmc.linear.linear_map import LinearMap
     from jmc.linear.nest import dense, gram, mv, row_gram, row_norms, vm

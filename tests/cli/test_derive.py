@@ -72,8 +72,20 @@ def test_the_caret_stands_under_the_place(capsys):
     assert source[caret.index("^") : caret.rindex("^") + 1] == "A @ b"
 
 
+def test_several_results_are_printed_one_below_the_other(capsys, tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text("def f(params):\n    return {'fit': params['x'] @ params['x'], 'size': 2 * params['x']}\n")
+    assert main(["derive", f"{path}:f", "params.x: n", "--wrt", "params"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if "=" in line and "∂" in line] == [
+        "∂fit/∂x = 2 x",
+        "∂size/∂x = 2 I",
+    ]
+    assert main(["derive", f"{path}:f", "params.x: n", "--json"]) == 0
+    assert [d["formula"] for d in json.loads(capsys.readouterr().out)] == ["2 x", "2 I"]
+
+
 def test_without_a_formula_the_code_is_3(capsys, tmp_path):
     path = tmp_path / "sorts.py"
-    path.write_text("import jax.numpy as jnp\n\ndef f(x):\n    return jnp.sort(x)[0] * x\n")
+    path.write_text("import jax.numpy as jnp\n\ndef f(x):\n    return jnp.sort(x)\n")
     assert main(["derive", f"{path}:f", "x: n"]) == 3
-    assert "has no formula, at" in capsys.readouterr().err
+    assert "has no formula, and nothing is around it" in capsys.readouterr().err

@@ -47,10 +47,11 @@ def run(arguments: Sequence[str]) -> int:
         shapes[name] = shape
 
     from jmc.formula.certificate import NotCertified
-    from jmc.formula.derivation import derive
     from jmc.formula.derivative import NoFormula
+    from jmc.formula.deriving import derive
     from jmc.formula.expression import BadExpression, Expression
     from jmc.formula.inputs import inputs
+    from jmc.formula.page import page
 
     try:
         f = _function(options.function, shapes)
@@ -67,21 +68,34 @@ def run(arguments: Sequence[str]) -> int:
     except (NoFunction, BadExpression, TypeError, ValueError) as error:
         print(f"jmc derive: {error}", file=sys.stderr)
         return BAD_USAGE
+    derivations = _leaves(found)
     if options.html:
-        Path(options.html).write_text(found.html(options.function), encoding="utf-8")
+        title = options.function
+        whole = page(title, [(title if len(derivations) == 1 else d.left, "", d) for d in derivations])
+        Path(options.html).write_text(whole, encoding="utf-8")
         print(options.html)
     elif options.json:
-        print(json.dumps(found.as_dict(), ensure_ascii=False))
-    elif options.python or options.numpy:
-        print(found.python if options.python else found.numpy, end="")
-    elif options.steps:
-        print(found.steps.text)
-    elif options.latex:
-        print(found.latex)
+        data = [d.as_dict() for d in derivations]
+        print(json.dumps(data if len(data) > 1 else data[0], ensure_ascii=False))
     else:
-        print(found.text)
-        print(f"  {found.certificate}")
+        for derivation in derivations:
+            print(_shown(derivation, options), end="")
     return 0
+
+
+def _leaves(found: Any) -> list[Any]:
+    """The derivations in a nest of them."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    return [leaf for inner in found for leaf in _leaves(inner)] if isinstance(found, (list, tuple)) else [found]
+
+
+def _shown(derivation: Any, options: argparse.Namespace) -> str:
+    if options.python or options.numpy:
+        return derivation.python if options.python else derivation.numpy
+    if options.steps:
+        return f"{derivation.steps.text}\n"
+    return f"{derivation.latex}\n" if options.latex else f"{derivation.text}\n  {derivation.certificate}\n"
 
 
 def _article(html: str | None) -> int:
@@ -138,7 +152,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("shapes", metavar="SHAPE", nargs="*", help='of each argument, "A: m, n" and facts')
     parser.add_argument("--wrt", metavar="NAME", help="the argument; the first one if left out")
     parser.add_argument("--order", metavar="N", type=int, default=1, help="of the derivative")
-    parser.add_argument("--layout", choices=("numerator", "denominator", "gradient"), help="of the table")
+    parser.add_argument(
+        "--layout",
+        choices=("numerator", "denominator", "gradient"),
+        help="of the table; gradient for a scalar function, numerator for others, if left out",
+    )
     parser.add_argument("--notation", choices=("matrix", "index"), help="matrices where possible, if left out")
     parser.add_argument("--latex", action="store_true", help="print LaTeX")
     parser.add_argument("--python", action="store_true", help="print a function for JAX")

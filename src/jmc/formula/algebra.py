@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from jmc.formula.canonical import ranked
+from jmc.formula.dims import folded
 from jmc.formula.identities import simpler
 from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Product, Size, Sum, Tensor, exact, is_zero
 
@@ -29,6 +30,9 @@ def number(value: Number | int) -> Tensor:
     return Product((), exact(value), (), (), ())
 
 
+_OPERATIONS = {"+": lambda a, b: add([a, b]), "-": lambda a, b: add([a, negated(b)]), "*": lambda a, b: times(a, b)}
+
+
 def full(value: Number | int, shape: Sequence[Dim]) -> Tensor:
     """An array of one number."""
     labels = tuple(range(len(shape)))
@@ -42,7 +46,7 @@ def delta(dim: Dim) -> Tensor:
 
 def size(dim: Dim) -> Tensor:
     """The number of entries along an axis."""
-    return number(dim) if isinstance(dim, int) else Size((), dim)
+    return folded(dim, lambda word: number(word) if isinstance(word, int) else Size((), word), _OPERATIONS)
 
 
 def scale(coefficient: Number | int, tensor: Tensor) -> Tensor:
@@ -138,10 +142,8 @@ def _flat(
     for label in summed:
         if root(label) == label and label not in used:
             dim = size(sizes[label])
-            if isinstance(dim, Product):
-                coefficient = coefficient * dim.coefficient
-            else:
-                parts.append((dim, ()))
+            parts += dim.factors if isinstance(dim, Product) else ((dim, ()),)
+            coefficient = coefficient * getattr(dim, "coefficient", 1)
     return coefficient, parts, out
 
 
@@ -170,7 +172,8 @@ def _powers(parts: Sequence[Part]) -> tuple[int, list[Part]]:
             if opposite in groups:
                 key, sign = opposite, sign * (-1) ** (exponent.numerator % 2)
         before = groups.get(key)
-        groups[key] = (base, exponent) if before is None else (before[0], before[1] + exponent)
+        same = exponent if before is None or (isinstance(base, Op) and not base.args) else before[1] + exponent
+        groups[key] = (base if before is None else before[0], same)  # entries of rows of I are 0 or 1
     found = [(power(base, exponent), labels) for (_, labels), (base, exponent) in groups.items() if exponent != 0]
     return sign, found
 
@@ -207,8 +210,7 @@ def power(base: Tensor, exponent: Number) -> Tensor:
             counts = [t for t, _ in base.factors if isinstance(split_power(t)[0], Size)]  # which are positive
             parts = [part for part in base.factors if not isinstance(split_power(part[0])[0], Size)]
             rest = product(base.coefficient, parts, base.out, dict(enumerate(base.dims)))
-            outer = [_of_size(t, exponent) for t in counts]
-            return times(*outer, power(rest, exponent))
+            return times(*(_of_size(t, exponent) for t in counts), power(rest, exponent))
         elif value is not None and base.coefficient not in (0, 1):
             rest = product(ONE, base.factors, base.out, dict(enumerate(base.dims)))
             return scale(value, power(rest, exponent))

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jmc.formula.derivation import Derivation, derive
+from jmc.formula.derivation import Derivation
+from jmc.formula.deriving import derive
 
 TITLE = "The Matrix Calculus You Need For Deep Learning, derived from code"
 

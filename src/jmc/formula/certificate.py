@@ -1,6 +1,6 @@
 """The certificate of a formula: its code against AD and differences, at random points of two sizes, in float64."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,18 @@ import numpy as np
 from jax import numpy as jnp
 
 from jmc.checking.oracles import QUICK, Estimate, double_precision, ridders
+from jmc.formula.code import Coder
 from jmc.formula.derivative import NoFormula
+from jmc.formula.dims import value
+from jmc.formula.einsums import Einsums
 from jmc.formula.inputs import Inputs
-from jmc.formula.tensor import Argument
+from jmc.formula.opaque import Bound
+from jmc.formula.rebuilt import written_out
+from jmc.formula.tensor import Argument, Tensor
+from jmc.formula.tied import tied
 
 POINTS = 2  # of each set of sizes
+CERTIFIED = (0, 2)  # of the sets of sizes the first, in which the function was read, and one in which it was not
 NORMWISE, ENTRYWISE = 1e-10, 1e-8
 KINDS = ("normal", "positive", "unit", "negative")
 
@@ -59,21 +66,24 @@ def certify(
 
     Raises NotCertified.
     """
-    argnum = inputs.arguments.index(wrt)
-    below = f
-    for _ in range(order - 1):
-        below = jax.jacrev(below, argnum)
-    compiled = {target: load(code, name) for target, code in codes.items()}
+    argnum, kind = [a.name for a in inputs.arguments].index(wrt.name), tied(wrt)
+
+    def whole(args: Sequence[Any]) -> list[Any]:
+        with double_precision():
+            return [kind.matrix(a) if kind and k == argnum else a for k, a in enumerate(args)]
+
+    below = _derived(lambda *args: f(*whole(args)), argnum, order - 1)
+    compiled: dict[str, Any] = {target: bound(load(code, name), f, inputs) for target, code in codes.items()}
     if "jax" in compiled:
         compiled["jax"] = jax.jit(compiled["jax"], compiler_options=QUICK)
     worst, oracles = 0.0, {}
     used, samples = [], []
-    for which in (0, 1):
+    for which in CERTIFIED:
         for usable in _usable(below, inputs, which, argnum):
             sizes, points = usable
             try:
                 values = [
-                    {target: _value(g, args) for target, g in compiled.items() if target != "jax" or not point}
+                    {target: _value(g, whole(args)) for target, g in compiled.items() if target != "jax" or not point}
                     for point, (args, _) in enumerate(points)
                 ]
             except np.linalg.LinAlgError:  # XᵀX has no inverse if X has more columns than rows
@@ -82,12 +92,12 @@ def certify(
         else:
             raise NotCertified("no arguments were found at which AD, differences and the formula are defined")
         used.append(sizes)
-        samples.append((sizes, points[0][0]))
+        samples.append((sizes, [np.asarray(a) for a in whole(points[0][0])]))
         for found, (_, estimates) in zip(values, points, strict=True):
             for estimate in estimates:
                 oracles[estimate.name] = None
-                for target, value in found.items():
-                    worst = max(worst, _difference(value, estimate, target))
+                for target, array in found.items():
+                    worst = max(worst, _difference(array, estimate, target))
     certificate = Certificate(
         ok=True,
         max_error=worst,
@@ -99,9 +109,35 @@ def certify(
     return certificate, samples[0]
 
 
-def load(code: str, name: str) -> Callable[..., Any]:
+def bound(code: Callable[..., Any], f: Callable[..., Any], given: Inputs) -> Bound:
+    """Code with the parts of the program that have only a name."""
+
+    def evaluate(tensor: Tensor, args: Sequence[Any], parts: Mapping[str, Any]) -> Any:
+        sizes = {
+            dim: n
+            for a, x in zip(given.arguments, args, strict=True)
+            for dim, n in zip(a.shape, jnp.shape(x), strict=True)
+        }
+        return evaluator(tensor, (), {str(dim): n for dim, n in sizes.items() if str(dim).isidentifier()}, parts)()
+
+    return Bound(code, f, given.parts, evaluate)
+
+
+def evaluator(
+    tensor: Tensor, names: Sequence[str], sizes: Mapping[str, int], parts: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """A formula as a function of the arrays with these names."""
+    coder = Coder("jax")
+    code = Einsums(coder, {}).code(written_out(tensor))
+    lines = [*coder.helpers, f"def value({', '.join(names)}):"]
+    lines += [f"    {symbol} = {size}" for symbol, size in sizes.items()]
+    lines.append(f"    return jnp.asarray({code})")
+    return load("\n".join(lines), "value", parts)
+
+
+def load(code: str, name: str, parts: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """The function that a derivation's code defines."""
-    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax}
+    space: dict[str, Any] = {"np": np, "jnp": jnp, "jax": jax, **(parts or {})}
     exec(compile(code, "<derivation>", "exec"), space)
     return space[name]
 
@@ -165,29 +201,61 @@ def _agree(estimates: Sequence[Estimate]) -> bool:
     return True
 
 
-def _points(f: Callable[..., Any], inputs: Inputs, sizes: dict[str, int], kind: str, argnum: int) -> Points:
+def _derived(f: Callable[..., Any], argnum: int, times: int) -> Callable[..., Any]:
+    """The derivative by AD, in reverse where there is such a rule."""
+
+    def g(*args: Any) -> Any:
+        try:
+            return jax.jacrev(f, argnum)(*args)
+        except ValueError:  # of a loop of unknown length there is none
+            return jax.jacfwd(f, argnum)(*args)
+
+    return f if times == 0 else _derived(g, argnum, times - 1)
+
+
+def _points(f: Callable[..., Any], inputs: Inputs, sizes: dict[str, int], drawn: str, argnum: int) -> Points:
     """Arguments at which the function and its derivative are finite, and what the oracles say there."""
-
-    def both(*args: Any) -> Any:
-        return f(*args), jax.jacfwd(f, argnum)(*args), jax.jacrev(f, argnum)(*args)
-
     found: Points = []
+    kind = tied(inputs.arguments[argnum])
     with double_precision():
-        slopes = jax.jit(both, compiler_options=QUICK)
         rng = np.random.default_rng(0)
+        names: list[str] = []
+        slopes: Any = None
         for _ in range(4 * POINTS):
-            args = [_draw(a, sizes, kind, rng) for a in inputs.arguments]
-            value, forward, reverse = (np.asarray(array, np.float64) for array in slopes(*args))
-            if all(np.all(np.isfinite(array)) for array in (value, forward, reverse)):
-                found.append((args, [Estimate("forward AD", forward), Estimate("reverse AD", reverse)]))
+            args = [_draw(a, sizes, drawn, rng) for a in inputs.arguments]
+            if kind:
+                args[argnum] = np.asarray(kind.free(args[argnum]))
+            if slopes is None:
+                names, slopes = _slopes(f, argnum, args)
+            value, *found_by = (np.asarray(array, np.float64) for array in slopes(*args))
+            if all(np.all(np.isfinite(array)) for array in (value, *found_by)):
+                found.append((args, [Estimate(n, array) for n, array in zip(names, found_by, strict=True)]))
             if len(found) == POINTS:
                 found[0][1].append(ridders(f, found[0][0], argnum))
                 return found
     return []
 
 
+def _slopes(f: Callable[..., Any], argnum: int, args: Sequence[Any]) -> tuple[list[str], Callable[..., Any]]:
+    """The value and its derivative by each kind of AD that there is, with their names."""
+    modes = {"forward AD": jax.jacfwd, "reverse AD": jax.jacrev}
+
+    def compiled(names: Sequence[str]) -> Any:
+        return jax.jit(lambda *a: (f(*a), *(modes[n](f, argnum)(*a) for n in names)), compiler_options=QUICK)
+
+    try:
+        return list(modes), compiled(list(modes)).lower(*args).compile()
+    except (TypeError, ValueError, NotImplementedError):
+        for name in modes:
+            try:
+                return [name], compiled([name]).lower(*args).compile()
+            except (TypeError, ValueError, NotImplementedError):
+                continue
+    raise NoFormula("the function has no derivative by automatic differentiation, which its formula would be held to")
+
+
 def _draw(argument: Argument, sizes: dict[str, int], kind: str, rng: np.random.Generator) -> np.ndarray:
-    shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in argument.shape)
+    shape = tuple(value(dim, sizes) for dim in argument.shape)
     facts = argument.facts
     if "integer" in facts:
         return rng.integers(0, 2, shape)

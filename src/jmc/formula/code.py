@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from jmc.formula.dims import Dim, symbols
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
 from jmc.formula.style import number_code
-from jmc.formula.tensor import Dim
 
 COVARIANCE = """\
 def covariance(p):
@@ -96,9 +96,15 @@ class Coder:
             case "ones":
                 return f"{np}.ones({node.value})", ATOM
             case "eye":
-                return f"{np}.eye({str(node.value).replace(' ', ' * ')})", ATOM
+                return f"{np}.eye({node.value})", ATOM
+            case "tri":
+                return f"{np}.tri({node.value})", ATOM
+            case "rows":
+                return rows(np, *node.value), ATOM
             case "entry":
                 return f"{self._at(node.args[0], ATOM)}[{node.value}]", ATOM
+            case "onehot":
+                return self.onehot(self.code(node.args[0]), node.value), ATOM
             case "basis":
                 return f"{np}.eye({node.value[1]})[{node.value[0]}]", ATOM
             case "sum":
@@ -134,10 +140,23 @@ class Coder:
                 function = FUNCTIONS[node.value]
                 self.need(function.helper)
                 return self.fill(function.code, *map(self.code, node.args)), ATOM
+            case "part":
+                return self.part(node.value[0], node.value[1], [self.code(arg) for arg in node.args]), ATOM
             case "operator":
                 self.need(HELPERS.get(node.value, ""))
                 return self.fill(OPERATORS[node.value], *map(self.code, node.args)), ATOM
         raise TypeError(f"`node` must be matrix notation, but got {node.op}")
+
+    def onehot(self, places: str, size: Dim) -> str:
+        """Rows of the identity that an array names."""
+        places = places if places.isidentifier() else f"{self.np}.asarray({places}).astype(int)"
+        return f"{self.np}.eye({size})[{places}]"
+
+    def part(self, name: str, by: Sequence[int], args: Sequence[str]) -> str:
+        """A part of the program that has only a name, or its derivative."""
+        order = f"d{len(by) if len(by) > 1 else ''}" if by else ""
+        at = "".join(f"_{k}" for k in by) if len(args) > 1 else ""
+        return f"{order}{name}{at}({', '.join(args)})"
 
     def _plane(self, node: Node) -> str:
         """A vector as a matrix of one row or column."""
@@ -266,6 +285,13 @@ class Coder:
         return f"{self.np}.linalg.solve({matrix}, {right})"
 
 
+def rows(np: str, start: Dim, step: int, count: Dim, size: Dim) -> str:
+    """Rows of the identity."""
+    if step == 1:
+        return f"{np}.eye({count}, {size}, k={start})"
+    return f"{np}.eye({size})[{start}::{step}][:{count}]"
+
+
 def _bracketed(shown: tuple[str, int]) -> str:
     return shown[0] if shown[1] >= ATOM else f"({shown[0]})"
 
@@ -285,8 +311,8 @@ def _flat(node: Node) -> bool:
 
 def sizes_in(node: Node, found: dict[Dim, None]) -> None:
     """The symbols of sizes that the formula says."""
-    if node.op in ("size", "ones", "eye", "commutation"):
-        names = node.value if isinstance(node.value, tuple) else str(node.value).split()
-        found.update((name, None) for name in names if isinstance(name, str) and not name.isdigit())
+    if node.op in ("size", "ones", "eye", "commutation", "rows", "basis", "tri", "entry", "onehot"):
+        dims = node.value if isinstance(node.value, tuple) else (node.value,)
+        found.update((name, None) for dim in dims for name in symbols(dim))
     for arg in node.args:
         sizes_in(arg, found)

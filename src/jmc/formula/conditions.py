@@ -4,7 +4,7 @@ from jmc.formula.functions import FUNCTIONS
 from jmc.formula.matrix import NotMatrix, matrix
 from jmc.formula.patterns import positive
 from jmc.formula.printer import text
-from jmc.formula.tensor import Argument, Map, Op, Size, Tensor, constant
+from jmc.formula.tensor import Argument, Map, Op, Size, Tensor, moves
 
 
 def conditions(value: Tensor) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
     try:
         if isinstance(tensor, Map):
             shown = [text(matrix(arg)) for arg in tensor.args]
-            if tensor.function == "power" and constant(tensor.args[0]) is None and not isinstance(tensor.args[0], Size):
+            if tensor.function == "power" and moves(tensor.args[0]):
                 whole = getattr(tensor.number, "denominator", 0) == 1
                 if tensor.number < 0 or not whole:
                     found[f"{_base(tensor, shown[0])} {'≠' if whole or _is_norm(tensor) else '>'} 0"] = None

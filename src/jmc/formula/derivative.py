@@ -1,9 +1,11 @@
 """The derivative of a formula with respect to one of its arguments: the chain rule, and what each node knows."""
 
+from dataclasses import replace
+
 from jmc.formula.algebra import ONE, add, fresh, power, product, scale, times
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.operators import JACOBIANS, expanded
-from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, is_zero
+from jmc.formula.tensor import Argument, Map, Op, Opaque, Product, Size, Sum, Tensor, is_zero
 
 
 class NoFormula(NotImplementedError):  # noqa: N818 - it reads as what it says
@@ -43,6 +45,8 @@ def _derivative(tensor: Tensor, x: Argument, known: dict[Tensor, Tensor | None])
                     parts = [(slope, tuple(axes) if slope.shape else ()), (inner, (*at, *new))]
                     terms.append(product(ONE, parts, (*axes, *new), dims))
             return add(terms) if terms else None
+        case Opaque():
+            return _of_opaque(tensor, x, known)
         case Op() if tensor.name == "covariance":
             return derivative(expanded(tensor), x, known)
         case Op() if not tensor.args:
@@ -69,6 +73,19 @@ def _of_product(tensor: Product, x: Argument, known: dict[Tensor, Tensor | None]
         if inner is not None:
             rest = [*tensor.factors[:k], *tensor.factors[k + 1 :]]
             terms.append(product(tensor.coefficient, [*rest, (inner, (*labels, *new))], (*tensor.out, *new), dims))
+    return add(terms) if terms else None
+
+
+def _of_opaque(tensor: Opaque, x: Argument, known: dict[Tensor, Tensor | None]) -> Tensor | None:
+    axes, new, terms = fresh(len(tensor.shape)), fresh(len(x.shape)), []
+    for k, arg in enumerate(tensor.args):
+        inner = derivative(arg, x, known) if tensor.smooth[k] else None
+        if inner is not None:
+            middle = fresh(len(arg.shape))
+            slope = replace(tensor, shape=tensor.shape + arg.shape, by=(*tensor.by, k))
+            parts = [(slope, (*axes, *middle)), (inner, (*middle, *new))]
+            dims = zip((*axes, *middle, *new), slope.shape + x.shape, strict=True)
+            terms.append(product(ONE, parts, (*axes, *new), dict(dims)))
     return add(terms) if terms else None
 
 

@@ -3,10 +3,11 @@
 import string
 from typing import Any
 
-from jmc.formula.code import HELPERS, OPERATORS, Coder
+from jmc.formula.code import HELPERS, OPERATORS, Coder, rows
+from jmc.formula.dims import symbols
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.style import number_code
-from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor
+from jmc.formula.tensor import Argument, Map, Op, Opaque, Product, Size, Sum, Tensor
 
 
 class Einsums:
@@ -33,18 +34,26 @@ class Einsums:
                 function = FUNCTIONS[tensor.function]
                 self.coder.need(function.helper)
                 return self.coder.fill(function.code, *map(self.code, tensor.args))
+            case Opaque():
+                return self.coder.part(tensor.name, tensor.by, [self.code(arg) for arg in tensor.args])
             case Op() if tensor.name == "iota":
                 return f"{self.np}.arange({self._size(tensor.shape[0])})"
             case Op() if tensor.name.startswith("basis"):
-                return f"{self.np}.eye({tensor.shape[0]})[{tensor.name[5:]}]"
+                return f"{self.np}.eye({self._size(tensor.shape[0])})[{self._size(tensor.name[6:])}]"
+            case Op() if tensor.name.startswith("rows"):
+                _, start, step = tensor.name.split("|")
+                return rows(self.np, self._size(start), int(step), *map(self._size, tensor.shape))
+            case Op() if tensor.name == "onehot":
+                return self.coder.onehot(self.code(tensor.args[0]), self._size(tensor.shape[-1]))
+            case Op() if tensor.name == "tri":
+                return f"{self.np}.tri({self._size(tensor.shape[0])})"
             case Op():
                 self.coder.need(HELPERS.get(tensor.name, ""))
                 return self.coder.fill(OPERATORS[tensor.name], *map(self.code, tensor.args))
         raise TypeError(f"`tensor` must be a formula, but got {type(tensor).__name__}")
 
     def _size(self, dim: Any) -> str:
-        if isinstance(dim, str):
-            self.sizes[dim] = None
+        self.sizes.update((name, None) for name in symbols(dim))
         return str(dim)
 
     def _einsum(self, tensor: Product) -> str:

@@ -202,6 +202,8 @@ def apply(name: str, *args: Tensor) -> Tensor:
             return full(1, shape) if name in ("step", "sign") else x
         case "sign" if inner == "sign":
             return x
+        case "lt" if constant(args[1]) == 0 and _counts(x):
+            return full(0, shape)  # it counts from 0
         case "not" if inner in _OPPOSITE:
             return Map(shape, _OPPOSITE[inner], x.children)
         case "where" if constant(args[1]) == 1 and constant(args[2]) == 0 and x.shape == shape:
@@ -215,6 +217,13 @@ def apply(name: str, *args: Tensor) -> Tensor:
         case "where" if (known := truth(x)) is not None and args[1].shape == args[2].shape == shape:
             return args[1] if known else args[2]
     return Map(shape, name, args)
+
+
+def _counts(x: Tensor) -> bool:
+    """Whether it is no less than 0: whole numbers that are given count from 0."""
+    given = isinstance(x, Argument) and "integer" in x.facts
+    alone = isinstance(x, Product) and x.coefficient == 1 and len(x.factors) == 1
+    return given or (isinstance(x, Op) and x.name == "iota") or (alone and _counts(x.children[0]))
 
 
 def _at_most_zero(condition: Tensor, x: Tensor) -> bool:

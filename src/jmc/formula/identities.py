@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Product, Size, Tensor
+from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Product, Tensor
 
 Part = tuple[Tensor, Labels]
 Found = tuple[Number, list[Part], dict[int, int]]
@@ -20,10 +20,12 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
         lone = [k for k, label in enumerate(labels) if count[label] == 1 and label not in out]
         if isinstance(tensor, Op) and lone:
             last = len(labels) - 1
-            if tensor.name == "softmax" and last in lone and _rest_known(labels, count, out):
+            if tensor.name in ("softmax", "onehot") and last in lone and _rest_known(labels, count, out):
                 return Fraction(1), rest, {}
             if tensor.name == "covariance" and (last in lone or last - 1 in lone):
                 return Fraction(0), rest, {}
+        if lone and isinstance(tensor, Op) and tensor.name.startswith("basis"):
+            return Fraction(1), rest, {}
         if lone and (matrix := _cholesky_diagonal(tensor)) is not None:
             return Fraction(1, 2), [*rest, (Op((), "logdet", (matrix,)), ())], {}
         one_hot = isinstance(tensor, Argument) and "one-hot" in tensor.facts
@@ -33,7 +35,8 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
             for other, others in rest:
                 if isinstance(other, Op) and other.name.startswith("basis") and others == labels:
                     left = [part for part in rest if part != (other, others)]
-                    if all(labels[0] not in ls for _, ls in left):
+                    fixed = all(op.name.rpartition("|")[2].isdigit() for op in (tensor, other))
+                    if all(labels[0] not in ls for _, ls in left) and (fixed or other.name == tensor.name):
                         return Fraction(int(other.name == tensor.name)), left, {}
         if isinstance(tensor, Op) and tensor.name == "inv" and len(labels) == 2:
             found = _cancelled(tensor.args[0], labels, rest, count, out, sizes)
@@ -96,21 +99,23 @@ def _unified(left: list[Part], one: int, other: int, out: Labels, sizes: Mapping
         dim = sizes[one]
         if one in used:
             return Fraction(1), left, {}
-        return (Fraction(dim), left, {}) if isinstance(dim, int) else (Fraction(1), [*left, (Size((), dim), ())], {})
+        return Fraction(1), [*left, (Product((dim,), Fraction(1), (), (0,), (dim,)), (one,))], {}
     keep, drop = (one, other) if one in out else (other, one)
     return Fraction(1), left, {drop: keep}
 
 
 def _orthogonal(parts: Sequence[Part], count: dict[int, int], out: Labels, sizes: Mapping[int, Dim]) -> Found | None:
-    """Q_ki Q_kj = δ_ij, and Q_ik Q_jk."""
+    """Q_ki Q_kj = δ_ij, and Q_ik Q_jk; of some rows of the identity the latter alone."""
     for i, (tensor, labels) in enumerate(parts):
-        if not (isinstance(tensor, Argument) and "orthogonal" in tensor.facts and len(labels) == 2):
+        orthogonal = isinstance(tensor, Argument) and "orthogonal" in tensor.facts
+        cut = isinstance(tensor, Op) and tensor.name.startswith("rows")
+        if not (orthogonal or cut) or len(labels) != 2:
             continue
         for j in range(i):
             other, others = parts[j]
             if other != tensor:
                 continue
-            for k in (0, 1):
+            for k in (1,) if cut else (0, 1):
                 if labels[k] == others[k] and labels[k] not in out and count[labels[k]] == 2:
                     left = [part for n, part in enumerate(parts) if n not in (i, j)]
                     return _unified(left, labels[1 - k], others[1 - k], out, sizes)

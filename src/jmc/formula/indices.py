@@ -1,23 +1,24 @@
 """Index notation: what every formula has, entry by entry, with sums over indices and δ; its code is made of einsums."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from jmc.formula.algebra import add, product, split_power
+from jmc.formula.algebra import split_power
 from jmc.formula.code import Coder, sizes_in
 from jmc.formula.derivative import NoFormula
+from jmc.formula.dims import shifted
 from jmc.formula.einsums import Einsums
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.inputs import Inputs
 from jmc.formula.matrix import NotMatrix, matrix
 from jmc.formula.notation import Node
-from jmc.formula.operators import expanded
-from jmc.formula.printer import Printer
+from jmc.formula.printer import Printer, called
+from jmc.formula.rebuilt import rebuilt, written_out
 from jmc.formula.style import LATEX, Style, number
-from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor
-from jmc.formula.written import assembled
+from jmc.formula.tensor import Argument, Map, Op, Opaque, Product, Size, Sum, Tensor, moves
+from jmc.formula.written import Shapes, assembled, reshaped
 
 SUM, PRODUCT, ATOM = 1, 2, 3
 LETTERS = [letter + prime for prime in ("", "'", "''") for letter in "ijklabcdpqrstuvwxyz"]
@@ -42,6 +43,7 @@ class Written:
     into: tuple[str, ...]
     parts: tuple[Part, ...]
     given: Inputs
+    shape: tuple[Any, ...]
 
     def formula(self, style: Style) -> str:
         """The entry at these letters."""
@@ -78,16 +80,17 @@ class Written:
         coder = Coder(target)
         sizes: dict[Any, None] = {}
         lines = []
-        for part, _, tensor, node in self.parts:
+        for known, _, tensor, node in self.parts:
             code = Einsums(coder, sizes).code(tensor) if node is None else coder.code(node)
-            lines.append(f"    {part} = {code}")
+            lines.append(f"    {known} = {code}")
             if node is not None:
                 sizes_in(node, sizes)
-        lines.append(f"    return {Einsums(coder, sizes).code(self.tensor)}")
+        value = Einsums(coder, sizes).code(self.tensor)
+        lines.append(f"    return {reshaped(value, self.shape, coder.np, sizes)}")
         return assembled(name, target, coder.helpers, list(sizes), lines, self.given)
 
 
-def indexed(tensor: Tensor, out_shape: Sequence[Any], given: Inputs) -> Written:
+def indexed(tensor: Tensor, shapes: Shapes, given: Inputs) -> Written:
     """The formula in index notation; its first axes are those of the function's value."""
     taken = _taken(given)
     free = [letter for letter in LETTERS if letter not in taken]
@@ -97,34 +100,13 @@ def indexed(tensor: Tensor, out_shape: Sequence[Any], given: Inputs) -> Written:
     tensor = written_out(tensor)
     parts: list[Part] = []
     tensor = _hoisted(tensor, parts, taken)
-    return Written(tensor, letters[: len(out_shape)], letters[len(out_shape) :], tuple(parts), given)
+    rows = len(shapes[1])
+    return Written(tensor, letters[:rows], letters[rows:], tuple(parts), given, shapes[2])
 
 
 def _taken(given: Inputs) -> set[str]:
     """Names that have a meaning."""
-    return {a.name for a in given.arguments} | set(given.sizes.symbols)
-
-
-def _rebuilt(tensor: Tensor, change: Any) -> Tensor:
-    """The formula with each part changed."""
-    match tensor:
-        case Sum():
-            return add([change(term) for term in tensor.terms])
-        case Product():
-            parts = [(change(factor), labels) for factor, labels in tensor.factors]
-            return product(tensor.coefficient, parts, tensor.out, dict(enumerate(tensor.dims)))
-        case Map():
-            return Map(tensor.shape, tensor.function, tuple(map(change, tensor.args)), tensor.number)
-        case Op():
-            return Op(tensor.shape, tensor.name, tuple(map(change, tensor.args)))
-    return tensor
-
-
-def written_out(tensor: Tensor) -> Tensor:
-    """The formula without diag(p) − p pᵀ as an operation of its own."""
-    if isinstance(tensor, Op) and tensor.name == "covariance":
-        return written_out(expanded(tensor))
-    return _rebuilt(tensor, written_out)
+    return given.taken
 
 
 def _hoisted(tensor: Tensor, parts: list[Part], taken: set[str]) -> Tensor:
@@ -133,19 +115,17 @@ def _hoisted(tensor: Tensor, parts: list[Part], taken: set[str]) -> Tensor:
     def change(inner: Tensor) -> Tensor:
         if isinstance(inner, Op) and inner.args:
             return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
+        if isinstance(inner, Opaque):
+            args = (a if isinstance(a, Argument) else _called(a, "map", parts, taken) for a in inner.args)
+            return replace(inner, args=tuple(args))
         if isinstance(inner, Map) and inner.function != "power":
             args = [
-                _called(a, "map", parts, taken) if _operators(a) and a.shape and _moves(a) else a for a in inner.args
+                _called(a, "map", parts, taken) if _operators(a) and a.shape and moves(a) else a for a in inner.args
             ]
             return Map(inner.shape, inner.function, tuple(args), inner.number)
-        return _rebuilt(inner, change)
+        return rebuilt(inner, change)
 
     return change(tensor)
-
-
-def _moves(tensor: Tensor) -> bool:
-    """Whether it depends on an argument."""
-    return isinstance(tensor, Argument) or any(map(_moves, tensor.children))
 
 
 def _called(tensor: Tensor, kind: str, parts: list[Part], taken: set[str]) -> Tensor:
@@ -176,8 +156,8 @@ def _in_matrices(tensor: Tensor) -> Node | None:
         return None
 
 
-def _index(style: Style, name: str, letters: Sequence[str]) -> str:
-    shown = style.name(name)
+def _index(style: Style, name: str, letters: Sequence[str], shown: str = "") -> str:
+    shown = shown or style.name(name)
     if not letters:
         return shown
     return style.sub.format(style.bracket.format(shown) if "_" in shown else shown, "".join(letters))
@@ -191,7 +171,7 @@ def _operators(tensor: Tensor) -> int:
             summed = len(set(range(len(tensor.dims))) - set(tensor.out))
             own = max(len(tensor.factors) - 1, 0) + (tensor.coefficient not in (1, -1)) + summed
             return own + sum(_operators(f) for f, _ in tensor.factors)
-        case Map() | Op():
+        case Map() | Op() | Opaque():
             return 1 + sum(map(_operators, tensor.children))
     return 0
 
@@ -200,7 +180,7 @@ class _Writer:
     """Writes entries of formulas at letters."""
 
     def __init__(self, used: Sequence[str], given: Inputs, style: Style):
-        self.used = {*used, *(a.name for a in given.arguments), *given.sizes.symbols}
+        self.used = {*used, *given.taken}
         self.style = style
 
     def write(self, tensor: Tensor, letters: Sequence[str]) -> tuple[str, int]:
@@ -220,7 +200,23 @@ class _Writer:
             case Op() if tensor.name == "iota":
                 return letters[0], ATOM
             case Op() if tensor.name.startswith("basis"):
-                return style.delta.format(f"{letters[0]}{int(tensor.name[5:]) + 1}"), ATOM
+                start = tensor.name[6:]
+                at = shifted(int(start) if start.isdigit() else start, 1)
+                return style.delta.format(f"{letters[0]}{style.size(at)}"), ATOM
+            case Op() if tensor.name == "tri":
+                return self._said("ge", letters), ATOM
+            case Op() if tensor.name.startswith("rows"):
+                _, start, step = tensor.name.split("|")
+                at = f"{step.replace('1', '') if step in ('1', '-1') else step}{letters[0]}"
+                at = at if start == "0" else f"({at} + {start})"
+                return style.delta.format(f"{at}{letters[1]}".replace("-", style.minus)), ATOM
+            case Op() if tensor.name == "onehot":
+                named = self.write(tensor.args[0], letters[:-1])[0]
+                return self._said("eq", (named, letters[-1])), ATOM
+            case Opaque():
+                name = called(style, tensor.name, tensor.by, len(tensor.args))
+                shown = style.call.format(name, ", ".join(self._whole(arg) for arg in tensor.args))
+                return _index(style, shown, letters, shown), ATOM
             case Op():
                 (arg,) = tensor.args
                 free = [x for x in LETTERS if x not in self.used]
@@ -228,6 +224,15 @@ class _Writer:
                 name = style.sub.format(style.function(tensor.name), inner[-1])
                 return style.call.format(name, self.write(arg, inner)[0]), ATOM
         raise TypeError(f"`tensor` must be a formula, but got {type(tensor).__name__}")
+
+    def _whole(self, tensor: Tensor) -> str:
+        """An operand of a function of whole arrays."""
+        node = _in_matrices(tensor)
+        return self.write(tensor, LETTERS[: len(tensor.shape)])[0] if node is None else Printer(self.style)(node)
+
+    def _said(self, function: str, args: Sequence[str]) -> str:
+        known = FUNCTIONS[function]
+        return (known.text if self.style.kind == "text" else known.latex).format(*args)
 
     def _at(self, tensor: Tensor, letters: Sequence[str], level: int) -> str:
         shown, own = self.write(tensor, letters)

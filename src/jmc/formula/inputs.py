@@ -3,12 +3,14 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
 
+from jmc.formula.dims import symbols
+from jmc.formula.opaque import Part
 from jmc.formula.sizes import Sizes
 from jmc.formula.tensor import Argument, Dim
 
@@ -25,12 +27,21 @@ class Inputs:
         tree: how they nest.
         parameters: the names of the function's parameters.
         sizes: the symbols.
+        paths: the name of each argument within the nest that it is in.
+        parts: by name what the function's program has that cannot be written.
     """
 
     arguments: tuple[Argument, ...]
     tree: Any
     parameters: tuple[str, ...]
     sizes: Sizes
+    paths: tuple[str, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def taken(self) -> set[str]:
+        """Names that have a meaning."""
+        return {*(a.name for a in self.arguments), *self.sizes.symbols, *self.parts}
 
     def structs(self, which: int) -> list[jax.ShapeDtypeStruct]:
         """The arrays' types in one of the two traces."""
@@ -40,15 +51,26 @@ class Inputs:
         """``f`` as a function of the arrays."""
         return lambda *arrays: f(*jax.tree.unflatten(self.tree, arrays))
 
-    def find(self, name: str) -> Argument:
-        """The argument of this name; ``params.W1`` names one within another."""
+    @property
+    def tensors(self) -> list[Argument]:
+        """The arguments without axes of size 1, as formulas have them."""
+        return [replace(a, shape=tuple(dim for dim in a.shape if dim != 1)) for a in self.arguments]
+
+    def named(self, name: str) -> Argument:
+        """The argument of this name, with all its axes."""
+        return next(argument for argument in self.arguments if argument.name == name)
+
+    def find(self, name: str) -> list[Argument]:
+        """The argument of this name; ``params.W1`` names one within another, ``params`` each within it."""
         short = name.rpartition(".")[2]
-        for argument in self.arguments:
-            if argument.name in (name, short):
-                if "integer" in argument.facts:
-                    raise ValueError(f"`wrt` must name a real argument, but {name} is integer")
-                return argument
-        raise ValueError(f"`wrt` must name one of {', '.join(a.name for a in self.arguments)}, but got {name!r}")
+        found = [a for a, path in zip(self.tensors, self.paths, strict=True) if name in (a.name, path)]
+        found = found or [a for a in self.tensors if a.name == short]
+        found = found or [a for a, path in zip(self.tensors, self.paths, strict=True) if path.startswith(f"{name}.")]
+        if not found:
+            raise ValueError(f"`wrt` must name one of {', '.join(a.name for a in self.arguments)}, but got {name!r}")
+        if any("integer" in argument.facts for argument in found):
+            raise ValueError(f"`wrt` must name a real argument, but {name} is integer")
+        return found
 
 
 def dtype(argument: Argument) -> str:
@@ -73,7 +95,7 @@ def inputs(f: Callable[..., Any], shapes: Sequence[Any], named: Mapping[str, Any
         for path, leaf in flat:
             own = "".join(f".{_key(key)}" for key in path)
             leaves.append((name + own, *_read(name + own, leaf, concrete)))
-    taken = {dim for _, shape, _ in leaves for dim in shape if isinstance(dim, str)}
+    taken = {name for _, shape, _ in leaves for dim in shape if isinstance(dim, str) for name in symbols(dim)}
     names = _short([name for name, _, _ in leaves])
     fresh = iter(s for s in SYMBOLS if s not in taken and s not in names)
     for size in concrete:
@@ -82,10 +104,16 @@ def inputs(f: Callable[..., Any], shapes: Sequence[Any], named: Mapping[str, Any
     for position, (name, (_, shape, facts)) in enumerate(zip(names, leaves, strict=True)):
         dims = tuple(concrete[-dim] if isinstance(dim, int) and dim < 0 else dim for dim in shape if dim is not None)
         arguments.append(Argument(dims, name, position, facts))
-    symbols = dict.fromkeys(dim for a in arguments for dim in a.shape if isinstance(dim, str))
-    if clash := [name for name in names if name in symbols]:
+    known = dict.fromkeys(name for a in arguments for dim in a.shape for name in symbols(dim))
+    if clash := [name for name in names if name in known]:
         raise ValueError(f"`shapes` must have other names for sizes than for arguments, but {clash[0]} is both")
-    return Inputs(tuple(arguments), jax.tree.structure(tuple(nested)), parameters, Sizes(tuple(symbols)))
+    return Inputs(
+        tuple(arguments),
+        jax.tree.structure(tuple(nested)),
+        parameters,
+        Sizes(tuple(known)),
+        tuple(name for name, *_ in leaves),
+    )
 
 
 def _parameters(f: Callable[..., Any], count: int, named: Mapping[str, Any]) -> tuple[str, ...]:
@@ -122,7 +150,7 @@ def _read(name: str, shape: Any, concrete: dict[int, str]) -> tuple[tuple[Dim, .
     facts: frozenset[str] = frozenset()
     if isinstance(shape, str):
         words = re.split(r"[\s,×]+", shape.strip(" ()"))
-        found = [word for word in words if word]
+        found = [word if word in FACTS else re.sub(r"([+*-])", r" \1 ", word) for word in words if word]
         facts = frozenset(word for word in found if word in FACTS)
         shape = tuple(int(word) if word.isdigit() else word for word in found if word not in FACTS)
     elif hasattr(shape, "shape"):
@@ -136,7 +164,7 @@ def _read(name: str, shape: Any, concrete: dict[int, str]) -> tuple[tuple[Dim, .
     if not isinstance(shape, tuple):
         raise TypeError(f"`shapes` must be tuples of symbols and sizes, but got {type(shape).__name__} for {name}")
     for dim in shape:
-        if isinstance(dim, str) and not dim.isidentifier():
+        if isinstance(dim, str) and not re.fullmatch(r"\w+( [+*-] \w+)*", dim):
             raise ValueError(f"`shapes` must have names or whole numbers as sizes, but got {dim!r} for {name}")
         if isinstance(dim, int) and dim < 1:
             raise ValueError(f"`shapes` must have sizes of at least 1, but got {dim} for {name}")

@@ -29,7 +29,7 @@ def kronecker(tensor: Tensor, rows: int) -> Node:
     parts = [_slot(graph, o, i) for o, i in slots]
     found = Node("kron", 2, tuple(parts))
     if all(part.op == "eye" for part in parts):
-        found = Node("eye", 2, (), " ".join(str(part.value) for part in parts))
+        found = Node("eye", 2, (), " * ".join(str(part.value) for part in parts))
     swap = [Node("commutation", 2, (), tuple(tensor.shape[rows:]))] if crossed else []
     return scaled(tensor.coefficient, graph.scalars, _chain([*left, found, *swap, *right]))
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from jmc.formula.algebra import split_power
 from jmc.formula.notation import UNIT, Node, chain, diag, hadamard, ones, scaled, summed, symbol, transpose
-from jmc.formula.tensor import Argument, Dim, Labels, Map, Op, Product, Size, Sum, Tensor, constant
+from jmc.formula.tensor import Argument, Dim, Labels, Map, Op, Opaque, Product, Size, Sum, Tensor, constant
 
 
 class NotMatrix(Exception):  # noqa: N818 - it reads as what it says
@@ -35,6 +35,8 @@ def matrix(tensor: Tensor) -> Node:
             return _map(tensor)
         case Op():
             return _operator(tensor)
+        case Opaque():
+            return Node("part", rank, tuple(map(matrix, tensor.args)), (tensor.name, tensor.by))
         case Product():
             return _product(tensor)
     raise NotMatrix
@@ -79,8 +81,14 @@ def _squared(tensor: Tensor) -> Tensor | None:
 
 
 def _operator(tensor: Op) -> Node:
-    if tensor.name.startswith("basis"):
-        return Node("basis", 1, (), (int(tensor.name[5:]), tensor.shape[0]))
+    if tensor.name.startswith(("basis", "rows")):
+        kind, *numbers = tensor.name.split("|")
+        where = tuple(int(n) if n.lstrip("-").isdigit() else n for n in numbers)
+        return Node(kind, len(tensor.shape), (), (*where, *tensor.shape))
+    if tensor.name == "onehot":
+        return Node("onehot", len(tensor.shape), (matrix(tensor.args[0]),), tensor.shape[-1])
+    if tensor.name == "tri":
+        return Node("tri", 2, (), tensor.shape[0])
     if tensor.name == "iota" or (tensor.name == "covariance" and len(tensor.shape) > 2):
         raise NotMatrix
     if tensor.name == "covariance":  # of p, which stands in it three times
@@ -215,8 +223,10 @@ def _dot(weight: Node | None, dim: Dim) -> Node:
         if basis and len(weight.args) == 2:
             (other,) = [node for node in weight.args if node is not basis[0]]
             if other.op == "basis":
-                return Node("number", 0, (), Fraction(int(other.value == basis[0].value)))
-            if other.op in ("symbol", "sum"):
+                if other.value == basis[0].value or all(isinstance(node.value[0], int) for node in weight.args):
+                    return Node("number", 0, (), Fraction(int(other.value == basis[0].value)))
+                return chain([transpose(other), basis[0]])
+            if other.op in ("symbol", "sum", "part", "operator", "call"):
                 return Node("entry", 0, (other,), basis[0].value[0])
         first, *rest = sorted(weight.args, key=lambda node: node.op == "chain" and node.args[0].rank == 2)
         return chain([transpose(first), hadamard(rest)])

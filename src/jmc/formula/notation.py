@@ -25,7 +25,16 @@ class Node:
     @cached_property
     def weight(self) -> int:
         """The number of operators in it: of a reader's work."""
-        own = {"symbol": 0, "number": 0, "size": 0, "ones": 0, "eye": 0, "sum": len(self.args) - 1}
+        own = {
+            "symbol": 0,
+            "number": 0,
+            "size": 0,
+            "ones": 0,
+            "eye": 0,
+            "basis": 0,
+            "tri": 0,
+            "sum": len(self.args) - 1,
+        }
         own |= {"chain": len(self.args) - 1, "hadamard": len(self.args) - 1, "kron": 1}
         if self.op == "scaled":
             coefficient, exponents = self.value
@@ -78,7 +87,7 @@ def symmetric(node: Node) -> bool:
     if node.op == "symbol":
         return str(node.value).endswith("\0")
     if node.op == "sum":
-        return all(symmetric(arg) for arg in node.args)
+        return all(symmetric(arg) or transpose(arg) in node.args for arg in node.args)
     if node.op == "scaled":
         return symmetric(node.args[0])
     if node.op == "chain":

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from jax.extend.core import primitives as p
 
-from jmc.formula.algebra import ONE, add, delta, full, negated, number, power, product, reciprocal, repeated, times
+from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, times
 from jmc.formula.derivative import NoFormula
 from jmc.formula.functions import apply, logistic_of
 from jmc.formula.patterns import difference, logarithm, quotient
@@ -19,10 +20,10 @@ _MAPS = {
     p.sinh_p: "sinh", p.cosh_p: "cosh", p.tanh_p: "tanh", p.asin_p: "asin", p.acos_p: "acos", p.atan_p: "atan",
     p.asinh_p: "asinh", p.logistic_p: "sigmoid", p.abs_p: "abs", p.sign_p: "sign", p.erf_p: "erf",
     p.stop_gradient_p: "stop", p.max_p: "maximum", p.min_p: "minimum", p.gt_p: "gt", p.ge_p: "ge", p.lt_p: "lt",
-    p.le_p: "le", p.eq_p: "eq", p.ne_p: "ne", p.not_p: "not",
+    p.le_p: "le", p.ne_p: "ne", p.not_p: "not",
 }  # fmt: skip
 _POWERS = {p.sqrt_p: Fraction(1, 2), p.rsqrt_p: Fraction(-1, 2), p.square_p: Fraction(2), p.cbrt_p: Fraction(1, 3)}
-_SAME = {p.convert_element_type_p, p.copy_p, p.name_p, p.squeeze_p, p.reduce_precision_p}
+_SAME = {p.copy_p, p.name_p, p.squeeze_p, p.reduce_precision_p}
 
 
 class Pair:
@@ -100,31 +101,6 @@ def _clamp(pair: Pair, low: Tensor, x: Tensor, high: Tensor) -> Tensor:
     return apply("minimum", apply("maximum", x, low), high)
 
 
-def _eq(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
-    a, b = pair.aligned([a, b])
-    places = [_place(t) for t in (a, b)]
-    if len(a.shape) == 2 and a.shape[0] == a.shape[1] and set(places) == {0, 1}:
-        return delta(a.shape[0])
-    return apply("eq", a, b)
-
-
-def _place(tensor: Tensor) -> int | None:
-    """The axis along which it counts 0, 1, …"""
-    factors = getattr(tensor, "factors", ())
-    if len(factors) == 1 and isinstance(factors[0][0], Op) and factors[0][0].name == "iota":
-        return tensor.out.index(factors[0][1][0])  # pyright: ignore[reportAttributeAccessIssue]
-    return None
-
-
-def _iota(pair: Pair) -> Tensor:
-    shape, axis = pair.full_shape(), pair.one.params["dimension"]
-    if shape[axis] == 1:
-        return full(0, pair.shape())
-    kept = [k for k, dim in enumerate(shape) if dim != 1]
-    counted = Op((shape[axis],), "iota", ())
-    return repeated(counted, pair.shape(), (kept.index(axis),))
-
-
 def _broadcast(pair: Pair, x: Tensor) -> Tensor:
     shape = pair.full_shape()
     kept = [k for k, dim in enumerate(shape) if dim != 1]
@@ -178,37 +154,11 @@ def _reshape(pair: Pair, x: Tensor) -> Tensor:
     raise NoFormula("a reshape that joins or splits axes has no formula")
 
 
-def _concatenate(pair: Pair, *args: Tensor) -> Tensor:
-    """Entries of a fixed number, one beside the other: the sum of each times a vector of the standard basis."""
-    axis, shape = pair.one.params["dimension"], pair.full_shape()
-    if any(pair.full_shape(k)[axis] != 1 for k in range(len(args))):
-        raise NoFormula("a concatenation of arrays has no formula")
-    out = [k for k, dim in enumerate(shape) if dim != 1]
-    rest = [k for k in out if k != axis]
-    terms = []
-    for k, arg in enumerate(args):
-        e = Op((len(args),), f"basis{k}", ())
-        terms.append(product(ONE, [(arg, tuple(rest)), (e, (axis,))], out, dict(enumerate(shape))))
-    return add(terms)
-
-
-def _slice(pair: Pair, x: Tensor) -> Tensor:
-    """One entry along axes of a fixed size: the product with a vector of the standard basis."""
-    params, full = pair.one.params, pair.full_shape(0)
-    if pair.other.params["start_indices"] != params["start_indices"] or params["strides"] is not None:
-        raise NoFormula("a slice has no formula, but of single entries")
-    kept = [axis for axis, dim in enumerate(full) if dim != 1]
-    parts, out = [(x, tuple(kept))], []
-    for axis in kept:
-        start, limit = params["start_indices"][axis], params["limit_indices"][axis]
-        dim = full[axis]
-        if isinstance(dim, int) and limit - start == 1:
-            parts.append((Op((dim,), f"basis{start}", ()), (axis,)))
-        elif start == 0 and pair.one.invars[0].aval.shape[axis] == limit:
-            out.append(axis)
-        else:
-            raise NoFormula("a slice has no formula, but of single entries along an axis of a fixed size")
-    return product(ONE, parts, out, dict(enumerate(full)))
+def _convert(pair: Pair, x: Tensor) -> Tensor:
+    before, after = (np.dtype(v.aval.dtype).kind for v in (pair.one.invars[0], pair.one.outvars[0]))
+    if before in "fV" and after in "iub":
+        raise NoFormula("the whole part of a number has no formula")
+    return x
 
 
 def _exp2(pair: Pair, x: Tensor) -> Tensor:
@@ -230,7 +180,6 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     p.log_p: lambda pair, x: logarithm(x),
     p.exp2_p: _exp2,
     p.erfc_p: lambda pair, x: add([full(1, x.shape), negated(apply("erf", x))]),
-    p.eq_p: _eq,
     p.add_p: lambda pair, a, b: difference(add(_same_shape(pair, a, b))),
     p.sub_p: lambda pair, a, b: difference(add([(s := _same_shape(pair, a, b))[0], negated(s[1])])),
     p.mul_p: lambda pair, a, b: times(*pair.aligned([a, b])),
@@ -240,7 +189,6 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     p.integer_pow_p: lambda pair, x: power(x, pair.one.params["y"]),
     p.select_n_p: _select,
     p.clamp_p: _clamp,
-    p.iota_p: _iota,
     p.broadcast_in_dim_p: _broadcast,
     p.reduce_sum_p: _reduce_sum,
     p.reduce_max_p: _reduce_max,
@@ -248,7 +196,6 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     p.transpose_p: _transpose,
     p.dot_general_p: _dot_general,
     p.reshape_p: _reshape,
-    p.concatenate_p: _concatenate,
-    p.slice_p: _slice,
+    p.convert_element_type_p: _convert,
     p.is_finite_p: lambda pair, x: full(1, x.shape),
 }

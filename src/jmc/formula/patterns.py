@@ -47,14 +47,14 @@ def without_constant(u: Tensor, axis: int) -> tuple[Tensor, Tensor | None]:
     terms = u.terms if isinstance(u, Sum) else (u,)
     same, moving = [], []
     for term in terms:
-        short = _constant_along(term, axis)
+        short = constant_along(term, axis)
         (moving.append(term) if short is None else same.append(short))
     if not same or not moving:
         return u, None
     return add(moving), add(same)
 
 
-def _constant_along(term: Tensor, axis: int) -> Tensor | None:
+def constant_along(term: Tensor, axis: int) -> Tensor | None:
     """The term without this axis, if that is an axis of ones."""
     if not isinstance(term, Product) or term.out.count(term.out[axis]) > 1:
         return None

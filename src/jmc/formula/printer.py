@@ -1,7 +1,9 @@
 """Matrix notation written out, in either style."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
+from jmc.formula.dims import Dim, shifted
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
 from jmc.formula.style import SUB, TEXT, Style, number
@@ -27,6 +29,15 @@ def text(node: Node) -> str:
     return Printer(TEXT).write(node)[0]
 
 
+def called(style: Style, name: str, by: Sequence[int], count: int) -> str:
+    """A function that has only a name: h, h′, ∂₂h."""
+    if not by or count == 1:
+        return style.name(name) + (style.prime * len(by)).replace("′′", "″")
+    latex = style.kind == "latex"
+    marks = [f"_{{{k + 1}}}" if latex else str(k + 1).translate(SUB) for k in by]
+    return "".join(style.partial.strip() + mark for mark in marks) + style.name(name)
+
+
 class Printer:
     """Writes formulas; every part comes with how strongly it holds together."""
 
@@ -46,13 +57,15 @@ class Printer:
                 shown = number(node.value, style)
                 return shown, SUM if node.value < 0 else ATOM if shown.strip("\\").isalnum() else PRODUCT
             case "entry":
-                inner = self.at(args[0], ATOM)
-                sub = str(node.value + 1)
-                return inner + sub.translate(SUB) if style.kind == "text" else style.sub.format(inner, sub), ATOM
-            case "basis" if style.kind == "text":
-                return f"e{str(node.value[0] + 1).translate(SUB)}", ATOM
+                return self._below(self.at(args[0], ATOM), shifted(node.value, 1)), ATOM
             case "basis":
-                return style.sub.format("e", node.value[0] + 1), ATOM
+                return self._below("e", shifted(node.value[0], 1)), ATOM
+            case "rows":
+                return style.rows.format(style.eye, self._range(node)), ATOM
+            case "tri":
+                return style.tri, ATOM
+            case "onehot":
+                return style.call.format(style.function(node.op), self(args[0])), ATOM
             case "ones":
                 return style.ones, ATOM
             case "eye":
@@ -62,7 +75,7 @@ class Printer:
             case "scaled":
                 return self._scaled(node)
             case "chain":
-                return style.times.join(self.at(arg, ATOM) for arg in args), PRODUCT
+                return self._chain(args), PRODUCT
             case "kron":
                 return style.kron.join(self._slot(arg) for arg in args), PRODUCT
             case "vec":
@@ -88,6 +101,10 @@ class Printer:
                 return self._call(node)
             case "operator":
                 return self._operator(node)
+            case "part":
+                return style.call.format(
+                    called(style, node.value[0], node.value[1], len(args)), ", ".join(map(self, args))
+                ), ATOM
         raise TypeError(f"`node` must be matrix notation, but got {node.op}")
 
     def at(self, node: Node, level: int) -> str:
@@ -95,9 +112,40 @@ class Printer:
         shown, own = self.write(node)
         return shown if own >= level else self.style.bracket.format(shown)
 
+    def _below(self, shown: str, dim: Dim) -> str:
+        """With an index, counted from 1."""
+        plain = self.style.kind == "text" and isinstance(dim, int)
+        return shown + str(dim).translate(SUB) if plain else self.style.sub.format(shown, self.style.size(dim))
+
+    def _range(self, node: Node) -> str:
+        """The rows of the identity that are meant, from the first to the last, counted from 1."""
+        start, step, count, size = node.value
+        first = shifted(start, 1)
+        last = shifted(count, start) if step == 1 and isinstance(start, int) else size if step == 1 else ""
+        if step < 0 and isinstance(first, type(size)) and first == size == count and step == -1:
+            last = 1
+        middle = [] if step == 1 else [str(step).replace("-", self.style.minus)]
+        return ":".join([self.style.size(first), *middle, self.style.size(last)])
+
+    def _chain(self, args: Sequence[Node]) -> str:
+        """A matrix product; some rows of I before a factor, or their transpose behind it, cut that factor."""
+        shown: list[str] = []
+        cut = ""
+        for k, arg in enumerate(args):
+            if arg.op == "rows" and k + 1 < len(args) and args[k + 1].op not in ("transpose", "rows") and not cut:
+                cut = self._range(arg)
+                continue
+            own = self.at(arg, ATOM)
+            shown.append(self.style.rows.format(own, cut) if cut else own)
+            cut = ""
+        return self.style.times.join(shown)
+
     def _slot(self, node: Node) -> str:
         """A factor of a Kronecker product, whose size is said if it is an identity."""
-        return self.style.sub.format(self.style.eye, node.value) if node.op == "eye" else self.at(node, ATOM)
+        if node.op != "eye":
+            return self.at(node, ATOM)
+        size = self.style.size(node.value)
+        return self.style.sub.format(self.style.eye, f"({size})" if " " in size else size)
 
     def _sum(self, node: Node) -> str:
         minus, shown = self.style.minus, ""

@@ -5,14 +5,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
 from jmc.formula.algebra import add, number, power, size, times
+from jmc.formula.dims import made, value
 from jmc.formula.tensor import Dim, Map, Tensor, exact
 
-# Of a symbol the sizes in the two traces; products of up to three differ from each other, too.
-PRIMES = ((3, 5, 7, 2, 11, 13, 17, 19, 23), (5, 7, 3, 11, 2, 17, 13, 23, 19))
+# Of a symbol the sizes in the two traces, and one more; what is made of four symbols differs from each other, too.
+PRIMES = (
+    (3, 5, 7, 2, 11, 13, 17, 19, 23),
+    (7, 3, 2, 11, 5, 17, 13, 23, 19),
+    (5, 7, 3, 11, 2, 17, 13, 23, 19),
+)
 _EXPONENTS = (Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-1, 2), Fraction(2), Fraction(-2))
 
 
@@ -33,14 +39,17 @@ class Sizes:
     def shape(self, dims: Sequence[Dim], which: int) -> tuple[int, ...]:
         """The shape in one of the traces."""
         known = self.at(which)
-        return tuple(known[dim] if isinstance(dim, str) else dim for dim in dims)
+        return tuple(value(dim, known) for dim in dims)
+
+    @cached_property
+    def _made(self) -> dict[tuple[int, int], str]:
+        return {(value(dim, self.at(0)), value(dim, self.at(1))): dim for dim in reversed(made(self.symbols))}
 
     def dim(self, one: int, other: int) -> Dim | None:
         """The axis that has these sizes in the two traces."""
         if one == other:
             return one
-        found = [s for s in self.symbols if (self.at(0)[s], self.at(1)[s]) == (one, other)]
-        return found[0] if found else None
+        return self._made.get((one, other))
 
     def number(self, one: float, other: float) -> Tensor | None:
         """The number that was this in the two traces: itself, or what sizes make of it."""
@@ -48,7 +57,7 @@ class Sizes:
             return number(exact(one))
         if not (math.isfinite(one) and math.isfinite(other)):
             return None
-        pairs = list(zip(self.symbols, *PRIMES, strict=False))
+        pairs = list(zip(self.symbols, *PRIMES[:2], strict=False))
         for k in (1, 2):
             for chosen in itertools.combinations(pairs, k):
                 for exponents in itertools.product(_EXPONENTS, repeat=k):

@@ -5,7 +5,7 @@ Every local Jacobian is compared with AD at a random point, and so is their prod
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -14,19 +14,18 @@ import numpy as np
 from jmc.catalogue.registry import rules
 from jmc.checking.oracles import double_precision
 from jmc.formula.algebra import add, full, product
-from jmc.formula.certificate import NotCertified, Sample, load
-from jmc.formula.code import Coder
+from jmc.formula.certificate import NotCertified, Sample, evaluator
 from jmc.formula.derivative import derivative
-from jmc.formula.einsums import Einsums
-from jmc.formula.indices import indexed, written_out
+from jmc.formula.indices import indexed
 from jmc.formula.inputs import Inputs
 from jmc.formula.kronecker import kronecker
 from jmc.formula.matrix import NotMatrix, matrix
 from jmc.formula.notation import transpose
 from jmc.formula.printer import Printer
 from jmc.formula.style import LATEX, TEXT, Style
-from jmc.formula.tensor import Argument, Map, Op, Product, Sum, Tensor
+from jmc.formula.tensor import Argument, Map, Op, Opaque, Product, Sum, Tensor
 from jmc.formula.tidy import tidy
+from jmc.formula.tied import tied
 
 # Of the catalogue, the rule that a kind of step is an instance of.
 _NAMES = {"inv": "inverse", "det": "determinant", "logdet": "log determinant", "power": "power rule", "sum": "w + x"}
@@ -128,18 +127,28 @@ def _ratio(style: Style, above: str, below: str) -> str:
 
 
 def steps(
-    name: str, value: Tensor, argument: Argument, given: Inputs, sample: Sample, found: Callable[..., Any]
+    name: str,
+    value: Tensor,
+    argument: Argument,
+    given: Inputs,
+    sample: Sample,
+    found: Callable[..., Any],
+    parts: Mapping[str, Any],
 ) -> Steps:
     """The steps of a value; ``found`` is the function of its derivative, which their product is compared with.
+
+    ``parts`` are those of the program that have only a name, and their derivatives, by what code calls them.
 
     Raises NotCertified if a local Jacobian is wrong.
     """
     variables: list[Step] = []
     with double_precision():
         _visit(value, argument, variables, {})
-        error = _checked(variables, argument, given, sample, found)
+        error = _checked(variables, argument, given, sample, found, parts)
         whole = derivative(value, argument)
-        total = full(0, value.shape + argument.shape) if whole is None else tidy(whole)
+        whole = full(0, value.shape + argument.shape) if whole is None else whole
+        kind = tied(argument)
+        total = tidy(kind.derivative(whole) if kind else whole)
     return Steps(name, argument, tuple(variables), total, given, error)
 
 
@@ -176,8 +185,8 @@ def _rebuilt(tensor: Tensor, visit: Callable[[Tensor], Tensor], x: Argument) -> 
             return product(tensor.coefficient, parts, tensor.out, dict(enumerate(tensor.dims)))
         case Map():
             return Map(tensor.shape, tensor.function, tuple(map(visit, tensor.args)), tensor.number)
-        case Op():
-            return Op(tensor.shape, tensor.name, tuple(map(visit, tensor.args)))
+        case Op() | Opaque():
+            return replace(tensor, args=tuple(map(visit, tensor.args)))
     return tensor
 
 
@@ -195,7 +204,7 @@ def _rule(tensor: Tensor, x: Argument) -> str:
     match tensor:
         case Map():
             kind = tensor.function
-        case Op():
+        case Op() | Opaque():
             kind = tensor.name
         case Product():
             moving = [factor for factor, _ in tensor.factors if _contains(factor, x)]
@@ -216,7 +225,8 @@ def shown(tensor: Tensor, rows: int, given: Inputs, style: Style) -> str:
         node = matrix(tensor)
         return Printer(style)(transpose(node) if rows == 0 and node.rank == 1 else node)
     except NotMatrix:
-        return indexed(tensor, tensor.shape[:rows], given).formula(style)
+        shapes = tensor.shape[rows:], tensor.shape[:rows], tensor.shape
+        return indexed(tensor, shapes, given).formula(style)
 
 
 def _paths(steps: Sequence[Step], x: Argument) -> list[list[Argument]]:
@@ -231,24 +241,40 @@ def _paths(steps: Sequence[Step], x: Argument) -> list[list[Argument]]:
     return back(steps[-1].variable) if steps else []
 
 
-def _checked(steps: Sequence[Step], x: Argument, given: Inputs, sample: Sample, found: Callable[..., Any]) -> float:
+def _checked(
+    steps: Sequence[Step],
+    x: Argument,
+    given: Inputs,
+    sample: Sample,
+    found: Callable[..., Any],
+    parts: Mapping[str, Any],
+) -> float:
     """The largest relative error of the local Jacobians, and of their total, at a point."""
     sizes, arrays = sample
-    env: dict[str, Any] = {a.name: array for a, array in zip(given.arguments, arrays, strict=True)}
+    shapes = [
+        tuple(n for n, dim in zip(a.shape, full.shape, strict=True) if dim != 1)
+        for a, full in zip(arrays, given.arguments, strict=True)
+    ]
+    env: dict[str, Any] = {
+        a.name: array.reshape(shape) for a, array, shape in zip(given.tensors, arrays, shapes, strict=True)
+    }
     worst, total = 0.0, {x: np.eye(env[x.name].size).reshape(env[x.name].shape * 2)}
     for step in steps:
         names = list(env)
-        value = evaluator(step.tensor, names, sizes)
+        value = evaluator(step.tensor, names, sizes, parts)
         env[step.variable.name] = np.asarray(value(*env.values()))
         moved = 0
         for partial in step.partials:
-            J = np.asarray(evaluator(partial.tensor, names, sizes)(*(env[n] for n in names)))
+            J = np.asarray(evaluator(partial.tensor, names, sizes, parts)(*(env[n] for n in names)))
             k = names.index(partial.variable.name)
             worst = max(worst, _error(J, jax.jacfwd(value, k)(*(env[n] for n in names)), step))
             moved = moved + np.tensordot(J, total[partial.variable], len(partial.variable.shape))
         total[step.variable] = moved
     if steps:
-        worst = max(worst, _error(total[steps[-1].variable], found(*arrays), steps[-1]))
+        whole, kind = np.asarray(total[steps[-1].variable]), tied(x)
+        found_ = np.asarray(found(*arrays))
+        whole = whole if kind is None else kind.entries(whole)
+        worst = max(worst, _error(whole.reshape(found_.shape), found_, steps[-1]))
     return worst
 
 
@@ -258,13 +284,3 @@ def _error(value: Any, reference: Any, step: Step) -> float:
     if not error < 1e-8:
         raise NotCertified(f"the local Jacobian of {step.variable.name} is off by {error:.1g}")
     return error
-
-
-def evaluator(tensor: Tensor, names: Sequence[str], sizes: Mapping[str, int]) -> Callable[..., Any]:
-    """A formula as a function of the arrays with these names."""
-    coder = Coder("jax")
-    code = Einsums(coder, {}).code(written_out(tensor))
-    lines = [*coder.helpers, f"def value({', '.join(names)}):"]
-    lines += [f"    {symbol} = {size}" for symbol, size in sizes.items()]
-    lines.append(f"    return jnp.asarray({code})")
-    return load("\n".join(lines), "value")

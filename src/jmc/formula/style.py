@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from jmc.formula.dims import Dim
 from jmc.formula.tensor import Number
 
 GREEK = {
@@ -45,10 +46,14 @@ class Style:
     partial: str
     delta: str
     total: str
+    prime: str
+    rows: str
+    tri: str
     sub: str
     call: str
     fraction: Callable[[str, str], str]
     raised: Callable[[str, str], str]
+    size: Callable[[Dim], str]
     name: Callable[[str], str]
     function: Callable[[str], str]
 
@@ -79,6 +84,11 @@ def _latex_name(symbol: str) -> str:
     return f"{shown}_{{{digits}}}" if digits else shown
 
 
+def _size(dim: Dim, times: str, minus: str, name: Callable[[str], str]) -> str:
+    words = [name(word) if word.isidentifier() else word.replace("-", minus) for word in str(dim).split()]
+    return " ".join(words).replace(" * ", times)
+
+
 def _text_raised(base: str, exponent: str) -> str:
     return base + exponent.translate(_SUPER) if exponent.lstrip("−").isdigit() else f"{base}^({exponent})"
 
@@ -91,6 +101,7 @@ TEXT = Style(
     kind="text", minus="−", times=" ", odot=" ⊙ ", oslash=" ⊘ ", kron=" ⊗ ", transpose="{0}ᵀ", inverse="{0}⁻¹",
     inverse_transpose="{0}⁻ᵀ", bracket="({0})", diag="diag({0})", trace="tr({0})", norm="‖{0}‖", frobenius="‖{0}‖_F",
     root="√{0}", ones="𝟏", eye="I", vec="vec({0})", commutation="𝐊", partial="∂", delta="δ_{0}", total="Σ_{0}",
+    prime="′", rows="{0}[{1}]", tri="tril(𝟏 𝟏ᵀ)", size=lambda dim: _size(dim, " ", "−", _text_name),
     sub="{0}_{1}", call="{0}({1})", fraction=_text_fraction, raised=_text_raised, name=_text_name,
     function=lambda name: name,
 )  # fmt: skip
@@ -100,7 +111,9 @@ LATEX = Style(
     diag=r"\operatorname{{diag}}\left({0}\right)", trace=r"\operatorname{{tr}}\left({0}\right)",
     norm=r"\left\|{0}\right\|", frobenius=r"\left\|{0}\right\|_F", root=r"\sqrt{{{0}}}", ones=r"\mathbf{1}", eye="I",
     vec=r"\operatorname{{vec}}\left({0}\right)", commutation=r"\mathbf{K}", partial=r"\partial ",
-    delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}", sub="{0}_{{{1}}}",
+    delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}",
+    prime="'", rows="{0}[{1}]", tri=r"\operatorname{tril}\left(\mathbf{1}\mathbf{1}^{\top}\right)",
+    size=lambda dim: _size(dim, r"\, ", "-", _latex_name), sub="{0}_{{{1}}}",
     call=r"{0}\left({1}\right)", fraction=lambda above, below: rf"\frac{{{above}}}{{{below}}}",
     raised=lambda base, exponent: f"{{{base}}}^{{{exponent}}}", name=_latex_name,
     function=lambda name: rf"\operatorname{{{name}}}",

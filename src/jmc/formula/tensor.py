@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-Dim = int | str
+from jmc.formula.dims import Dim
+
 Number = Fraction | float
 Labels = tuple[int, ...]
 
@@ -142,6 +143,26 @@ class Op(Tensor):
         return f"{self.name}{{{','.join(arg.key for arg in self.args)}}}{self.shape}"
 
 
+@dataclass(frozen=True, eq=False)
+class Opaque(Tensor):
+    """A function of which nothing is known but its name, or its derivative ``by`` some of its arguments, in order.
+
+    ``smooth`` says of each argument whether there is such a derivative.
+    """
+
+    name: str
+    args: tuple[Tensor, ...]
+    smooth: tuple[bool, ...]
+    by: tuple[int, ...] = ()
+
+    @property
+    def children(self) -> tuple[Tensor, ...]:
+        return self.args
+
+    def _text(self) -> str:
+        return f"?{self.name}{self.by}({','.join(arg.key for arg in self.args)})"
+
+
 def _written(labels: Sequence[int]) -> str:
     return ".".join(map(str, labels)) + ","
 
@@ -154,6 +175,11 @@ def exact(value: Number | int) -> Number:
         return value
     near = Fraction(value).limit_denominator(1000)
     return near if float(near) == value else value
+
+
+def moves(tensor: Tensor) -> bool:
+    """Whether it depends on an argument."""
+    return isinstance(tensor, Argument) or any(map(moves, tensor.children))
 
 
 def is_zero(tensor: Tensor) -> bool:

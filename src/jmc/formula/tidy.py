@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from jmc.formula.algebra import ONE, add, full, negated, power, product, scale, split, split_power
 from jmc.formula.functions import apply
-from jmc.formula.tensor import Argument, Labels, Map, Op, Product, Size, Sum, Tensor, constant
+from jmc.formula.tensor import Argument, Labels, Map, Op, Opaque, Product, Size, Sum, Tensor, constant
 
 MOST_TERMS = 64
 
@@ -33,10 +33,11 @@ def cost(tensor: Tensor) -> int:
             bare = set(tensor.out) - {label for _, labels in tensor.factors for label in labels}
             labels = [label for _, ls in tensor.factors for label in ls]
             loose = [label for label in labels if label not in tensor.out and labels.count(label) == 1]
-            return own + len(bare) + len(loose) + sum(cost(factor) for factor, _ in tensor.factors)
+            weights = sum(len(ls) == 1 for _, ls in tensor.factors) if len(tensor.out) == 2 and labels else 0
+            return own + len(bare) + 2 * len(loose) + weights + sum(cost(factor) for factor, _ in tensor.factors)
         case Map() if tensor.function == "power":
             return 2 + cost(tensor.args[0])
-        case Map() | Op():
+        case Map() | Op() | Opaque():
             return 2 + sum(map(cost, tensor.children))
     return 1
 
@@ -51,11 +52,21 @@ def _shortest(tensor: Tensor, depth: int) -> Tensor:
     multiplied = expanded(tensor)
     if multiplied is not None and multiplied != tensor:
         found.append(multiplied)
+    found += _distributed(tensor)
     sums = [one for one in found if isinstance(one, Sum)]
     found += [factored(one, scalars) for one in sums for scalars in (False, True)]
     if depth:
         found = [_inside(one, depth) for one in found]
     return min(found, key=cost)
+
+
+def _distributed(tensor: Tensor) -> list[Tensor]:
+    """Σ_k (a + b)_k as the sum of two."""
+    if not isinstance(tensor, Product) or len(tensor.factors) != 1 or not isinstance(tensor.children[0], Sum):
+        return []
+    ((total, labels),) = tensor.factors
+    dims = dict(enumerate(tensor.dims))
+    return [add([product(tensor.coefficient, [(term, labels)], tensor.out, dims) for term in total.children])]
 
 
 def _has_sum(tensor: Tensor) -> bool:

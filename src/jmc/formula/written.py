@@ -1,12 +1,14 @@
 """A formula in matrix notation as it is printed: with names for its parts, in a layout, and as a module of code."""
 
 import keyword
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jmc.formula.code import Coder, sizes_in
 from jmc.formula.derivative import NoFormula
+from jmc.formula.dims import symbols
 from jmc.formula.inputs import Inputs
 from jmc.formula.kronecker import kronecker
 from jmc.formula.matrix import NotMatrix, matrix
@@ -14,9 +16,11 @@ from jmc.formula.naming import named
 from jmc.formula.notation import Node, transpose
 from jmc.formula.printer import Printer
 from jmc.formula.style import TEXT, Style
-from jmc.formula.tensor import Argument, Dim, Tensor
+from jmc.formula.tensor import Dim, Tensor
 
 Shape = tuple[Dim, ...]
+Shapes = tuple[Shape, Shape, Shape]
+"""Of what it is differentiated by, of the value, and of the derivative; the last with axes of size 1."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class InMatrices:
     parts: tuple[tuple[str, Node], ...]
     flat: tuple[Node, tuple[tuple[str, Node], ...]]
     given: Inputs
-    shapes: tuple[Shape, Shape]
+    shapes: Shapes
     kronecker: bool
 
     def formula(self, style: Style) -> str:
@@ -62,25 +66,31 @@ class InMatrices:
         """∂f/∂x."""
         d, x, y = style.partial, style.name(wrt), style.name(f)
         if self.kronecker:
-            x, y = (style.vec.format(n) if len(shape) == 2 else n for n, shape in zip((x, y), self.shapes, strict=True))
+            x, y = (
+                style.vec.format(n) if len(shape) == 2 else n for n, shape in zip((x, y), self.shapes[:2], strict=True)
+            )
         above = f"{d}{y}" if order == 1 else f"{style.raised(d.strip(), str(order))}{y}"
         return style.fraction(above, f"{d}{x}" if order == 1 else f"{d}{style.raised(x, str(order))}")
 
-    def code(self, name: str, target: str, order: int) -> str:
+    def code(self, name: str, target: str, order: int) -> str:  # noqa: ARG002 - as in index notation
         """A module with a function that computes it."""
         coder = Coder(target)
         node, parts = self.flat
         lines = [f"    {part} = {coder.code(inner)}" for part, inner in parts]
         found: dict[Any, None] = {}
         value = coder.code(node)
-        if self.kronecker:
-            shape = self.shapes[1] + self.shapes[0] * order
-            found.update((dim, None) for dim in shape if isinstance(dim, str))
-            value = f"({value}).reshape({', '.join(map(str, shape))})"
-        lines.append(f"    return {value}")
+        lines.append(f"    return {reshaped(value, self.shapes[2], coder.np, found, self.kronecker)}")
         for inner in (node, *(inner for _, inner in parts)):
             sizes_in(inner, found)
         return assembled(name, target, coder.helpers, list(found), lines, self.given)
+
+
+def reshaped(value: str, shape: Shape, np: str, sizes: dict[Any, None], always: bool = False) -> str:
+    """Code with axes of size 1."""
+    if not always and 1 not in shape:
+        return value
+    sizes.update((name, None) for dim in shape for name in symbols(dim))
+    return f"{np}.reshape({value}, ({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''}))"
 
 
 def assembled(
@@ -95,8 +105,16 @@ def assembled(
     module = {"jax": "import jax.numpy as jnp", "numpy": "import numpy as np"}[target]
     imports = [module, *(h.rstrip() for h in helpers if h.startswith("from "))]
     blocks = ["\n".join(imports), *(h.rstrip() for h in helpers if not h.startswith("from "))]
-    head = [f"def {name}({', '.join(safe(a.name) for a in given.arguments)}):"]
+    pattern = "|".join(rf"(?<![\w.])(?:d\d*)?{part}(?:_\d+)*\b" for part in given.parts)
+    used = dict.fromkeys(re.findall(pattern, "\n".join(lines))) if pattern else {}
+    taken = [*(safe(a.name) for a in given.arguments), *(["*", *sorted(used)] if used else [])]
+    head = [f"def {name}({', '.join(taken)}):"]
     head += [f"    {size} = {_size_of(size, given)}" for size in sizes]
+    for a in given.arguments:
+        if 1 in a.shape:
+            head.append(
+                f"    {safe(a.name)} = {safe(a.name)}.squeeze({tuple(k for k, d in enumerate(a.shape) if d == 1)})"
+            )
     return "\n\n\n".join([*blocks, "\n".join([*head, *lines])]) + "\n"
 
 
@@ -112,22 +130,20 @@ def safe(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
-def in_matrices(found: Tensor, value: Tensor, argument: Argument, given: Inputs, layout: str, order: int) -> InMatrices:
+def in_matrices(found: Tensor, shapes: Shapes, given: Inputs, layout: str, order: int) -> InMatrices:
     """A derivative in matrix notation. Raises NotMatrix."""
+    by, of, _ = shapes
     many = len(found.shape) > 2
-    if value.shape and order > 1:
+    if of and order > 1:
         raise NotMatrix
-    node = kronecker(found, len(value.shape) or len(argument.shape) * (order - 1)) if many else matrix(found)
-    taken = [*(a.name for a in given.arguments), *given.sizes.symbols]
+    node = kronecker(found, len(of) or len(by) * (order - 1)) if many else matrix(found)
+    taken = list(given.taken)
     flat = named(node, taken)
-    turned = (layout == "denominator" and bool(value.shape)) or (
-        layout == "numerator" and not value.shape and order == 1 and bool(found.shape)
+    turned = (layout == "denominator" and bool(of)) or (
+        layout == "numerator" and not of and order == 1 and bool(found.shape)
     )
-    if turned:
-        inner, parts = named(transpose(node), taken)
-    else:
-        inner, parts = flat
-    return InMatrices(inner, tuple(parts), (flat[0], tuple(flat[1])), given, (argument.shape, value.shape), many)
+    inner, parts = named(transpose(node), taken) if turned else flat
+    return InMatrices(inner, tuple(parts), (flat[0], tuple(flat[1])), given, shapes, many)
 
 
 def _operations(node: Node) -> set[str]:

@@ -1,0 +1,154 @@
+"""`jmc.derive`: a function in, its derivative out as a formula, as code, and with a certificate that it is right."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmc.checking.oracles import double_precision
+from jmc.formula.algebra import full
+from jmc.formula.certificate import certify
+from jmc.formula.conditions import conditions
+from jmc.formula.derivation import Derivation, function_name
+from jmc.formula.derivative import NoFormula, derivative
+from jmc.formula.indices import Written, indexed
+from jmc.formula.inputs import Inputs, inputs
+from jmc.formula.matrix import NotMatrix
+from jmc.formula.read import Program, read
+from jmc.formula.tidy import tidy
+from jmc.formula.tied import tied
+from jmc.formula.written import InMatrices, in_matrices
+
+LAYOUTS = ("numerator", "denominator", "gradient")
+
+
+def derive(
+    f: Callable[..., Any],
+    wrt: str | Sequence[str] | None = None,
+    order: int = 1,
+    *,
+    layout: str | None = None,
+    notation: str | None = None,
+) -> Callable[..., Any]:
+    """The derivative of ``f`` as a formula: ``derive(f, "x")(shape, …)`` is a :class:`Derivation`.
+
+    Args:
+        f: a JAX function of arrays, or nests of them, that returns an array; or a nest of them, which gives a nest.
+        wrt: the name of the argument, the first one if None; ``"params.W1"`` in a nest; several give several, and the
+            name of a nest a dictionary.
+        order: of the derivative, 1 or more.
+        layout: "numerator" (∂y_i/∂x_j in row i), "denominator" (its transpose), or "gradient": the shape of the
+            argument, for a function that returns a scalar. By default "gradient" for those, "numerator" for others.
+        notation: "matrix" or "index"; by default matrix notation where there is one.
+
+    Returns:
+        A function of a shape for each argument of ``f``, which may also be given by name: a tuple of symbols and sizes,
+        ``("m", "n")``; a text with facts, ``"n, n symmetric"``; or an array, of which only the shape counts.
+
+    Raises:
+        NoFormula: something has no formula; the message names the operation and its line.
+        NotCertified: the formula did not agree with the derivative.
+        TypeError, ValueError: an argument or a shape is not what it must be.
+    """
+    if not callable(f):
+        raise TypeError(f"`f` must be callable, but got {type(f).__name__}")
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ValueError(f"`order` must be a whole number of at least 1, but got {order!r}")
+    if layout is not None and layout not in LAYOUTS:
+        raise ValueError(f"`layout` must be one of {', '.join(LAYOUTS)}, but got {layout!r}")
+    if notation not in (None, "matrix", "index"):
+        raise ValueError(f"`notation` must be matrix or index, but got {notation!r}")
+
+    def at(*shapes: Any, **named: Any) -> Any:
+        given = inputs(f, shapes, named)
+        if isinstance(wrt, str) or wrt is None:
+            return _all(f, given, wrt, order, layout, notation)
+        return tuple(_all(f, given, one, order, layout, notation) for one in wrt)
+
+    return at
+
+
+def _all(f: Callable[..., Any], given: Inputs, wrt: str | None, *options: Any) -> Any:
+    """The derivation of each result of ``f``, nested as they are; of each array in ``wrt``, if that is a nest."""
+    flat = given.flat(f)
+    with double_precision():
+        program = read(flat, given, _names(f))
+    name = getattr(f, "__name__", "f").replace("<lambda>", "f")
+    found = {}
+    for argument in given.find(given.arguments[0].name if wrt is None else wrt):
+        results = []
+        for k, path in enumerate(program.paths):
+            own = f"{name}{int(path) + 1}" if path.isdigit() else path.rpartition(".")[2] or name
+            results.append(_derived(_result(flat, k), program, k, argument, own, *options))
+        found[argument.name] = jax.tree.unflatten(program.tree, results)
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _result(flat: Callable[..., Any], k: int) -> Callable[..., Any]:
+    return lambda *arrays: jax.tree.leaves(flat(*arrays))[k]
+
+
+def _names(f: Callable[..., Any]) -> Callable[[np.ndarray], str]:
+    """What ``f`` calls an array that it closes over, "" if that is not found."""
+
+    def near(array: np.ndarray) -> str:
+        try:
+            known = inspect.getclosurevars(f)
+        except TypeError:
+            return ""
+        for name, value in {**known.globals, **known.nonlocals}.items():
+            alike = isinstance(value, (np.ndarray, jax.Array)) and value.shape == array.shape
+            if alike and np.array_equal(np.asarray(value), array):
+                return name
+        return ""
+
+    return near
+
+
+def _derived(
+    flat: Callable[..., Any],
+    program: Program,
+    k: int,
+    argument: Any,
+    name: str,
+    order: int,
+    layout: str | None,
+    notation: str | None,
+) -> Derivation:
+    value, given, kind = program.values[k], program.given, tied(argument)
+    with double_precision():
+        found = value
+        for _ in range(order):
+            found = derivative(found, argument) or full(0, found.shape + argument.shape)
+            found = kind.derivative(found) if kind else found
+        found = tidy(found)
+        layout = layout or ("numerator" if value.shape else "gradient")
+        by = found.shape[len(found.shape) - (len(found.shape) - len(value.shape)) // order :]
+        full_by = given.named(argument.name).shape if len(by) == len(argument.shape) else by
+        shapes = by, value.shape, program.shapes[k] + full_by * order
+        try:
+            if notation == "index":
+                raise NotMatrix
+            written: Written | InMatrices = in_matrices(found, shapes, given, layout, order)
+        except NotMatrix:
+            if notation == "matrix":
+                raise NoFormula("the derivative has no matrix notation; index notation has it") from None
+            written = indexed(found, shapes, given)
+    function = function_name(name, order)
+    codes = {target: written.code(function, target, order) for target in ("jax", "numpy")}
+    certificate, sample = certify(flat, given, argument, order, codes, function)
+    return Derivation(
+        f=name,
+        wrt=argument.name,
+        order=order,
+        layout=layout,
+        notation="matrix" if isinstance(written, InMatrices) else "index",
+        conditions=conditions(value),
+        certificate=certificate,
+        _written=written,
+        _codes=codes,
+        _read=(value, argument, given, sample),
+        _flat=flat,
+    )

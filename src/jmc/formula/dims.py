@@ -1,0 +1,50 @@
+"""Sizes of axes: numbers, symbols, and what programs make of them, "n - 1" or "m * n", which is read left to right."""
+
+import itertools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Dim = int | str
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+
+
+def folded(dim: Dim, leaf: Callable[[Dim], Any], operations: Mapping[str, Callable[[Any, Any], Any]]) -> Any:
+    """What the size is if ``leaf`` says it of numbers and symbols, and ``operations`` of what is made of them."""
+    first, *rest = (int(word) if word.isdigit() else word for word in str(dim).split())
+    total = leaf(first)
+    for sign, word in zip(rest[::2], rest[1::2], strict=True):
+        total = operations[str(sign)](total, leaf(word))
+    return total
+
+
+def value(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """The size as a number."""
+    return folded(dim, lambda word: word if isinstance(word, int) else sizes[word], OPERATIONS)
+
+
+def symbols(dim: Dim) -> list[str]:
+    """The symbols in it."""
+    return [word for word in str(dim).split() if word.isidentifier()]
+
+
+def shifted(dim: Dim, by: int) -> Dim:
+    """``dim + by``."""
+    if isinstance(dim, int):
+        return dim + by
+    words = dim.split()
+    if len(words) > 2 and words[-2] in "+-" and words[-1].isdigit():
+        by += int(words[-1]) * (1 if words[-2] == "+" else -1)
+        words = words[:-2]
+    stem = " ".join(words)
+    return stem if by == 0 else f"{stem} {'+' if by > 0 else '-'} {abs(by)}"
+
+
+def made(names: Sequence[str]) -> list[str]:
+    """What is made of symbols, the simplest first."""
+    pairs = list(itertools.combinations(names, 2))
+    found = [*names, *(f"{a} * {b}" for a, b in pairs), *(f"{a} - {k}" for a in names for k in range(1, 6))]
+    found += [f"{a} + {k}" for a in names for k in range(1, 6)] + [f"{a} + {b}" for a, b in pairs]
+    found += [f"{k} * {a}" for a in names for k in (2, 3, 4)] + [f"{a} * {a}" for a in names]
+    found += [f"{a} - {b}" for a, b in itertools.permutations(names, 2)]
+    return found + [" * ".join(three) for three in itertools.combinations(names, 3)]
