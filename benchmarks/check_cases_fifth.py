@@ -45,9 +45,9 @@ sigmoid = jax.nn.sigmoid
 def graph_attention_axis(args, u):
     H, a, b = args
     E = (H @ a)[:, None] + (H @ b)[None, :]
-    P = jax.nn.softmax(jnp.where(E > 0, E, 0.2 * E))
+    P = jax.nn.softmax(jnp.where(E >= 0, E, 0.2 * E))
     dP = u @ H.T
-    dE = P * (dP - (dP * P).sum(0, keepdims=True)) * jnp.where(E > 0, 1, 0.2)
+    dE = P * (dP - (dP * P).sum(0, keepdims=True)) * jnp.where(E >= 0, 1, 0.2)
     return None, dE.sum(1) @ H, dE.sum(0) @ H
 
 
@@ -55,7 +55,7 @@ def graph_attention_axis(args, u):
 def graph_attention_two(args, u):
     H, a, b = args
     E = (H @ a)[:, None] + (H @ b)[None, :]
-    P = jax.nn.softmax(jnp.where(E > 0, E, 0.2 * E))
+    P = jax.nn.softmax(jnp.where(E >= 0, E, 0.2 * E))
     dE = P * (1 - P) * (u @ H.T)
     return None, dE.sum(1) @ H, dE.sum(0) @ H
 

@@ -34,7 +34,7 @@ draw = Draw(31)
 wrong = Cases()
 N, D, M, T = 7, 3, 5, 11
 sigmoid, softplus = jax.nn.sigmoid, jax.nn.softplus
-digamma, i0e, i1e = (getattr(jax.scipy.special, name) for name in ("digamma", "i0e", "i1e"))
+digamma = jax.scipy.special.digamma
 
 
 # Pairs and rankings
@@ -71,7 +71,7 @@ def order_of_finish_own(s):
 
 @wrong.grad(word_vectors, WORDS, frozenset({"sign", "wrong_term"}), "noise is pulled in like the neighbour")
 def word_vectors_noise(word, context, noise):
-    return (sigmoid(word @ context) - 1) * context - sigmoid(noise @ word) @ noise
+    return -sigmoid(-word @ context) * context - sigmoid(noise @ word) @ noise
 
 
 @wrong.grad(

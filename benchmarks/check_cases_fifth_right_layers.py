@@ -32,9 +32,9 @@ GRAPH = (draw(M, D), draw(D), draw(D))
 def graph_attention_all(args, u):
     H, a, b = args
     E = (H @ a)[:, None] + (H @ b)[None, :]
-    P = jax.nn.softmax(jnp.where(E > 0, E, 0.2 * E))
+    P = jax.nn.softmax(jnp.where(E >= 0, E, 0.2 * E))
     dP = u @ H.T
-    dE = P * (dP - (dP * P).sum(1, keepdims=True)) * jnp.where(E > 0, 1, 0.2)
+    dE = P * (dP - (dP * P).sum(1, keepdims=True)) * jnp.where(E >= 0, 1, 0.2)
     rows, columns = dE.sum(1), dE.sum(0)
     return P.T @ u + jnp.outer(rows, a) + jnp.outer(columns, b), rows @ H, columns @ H
 
@@ -89,8 +89,7 @@ def shy_softmax(x):
 @right.jvp(shy_softmax, (draw(N, M),), EQUAL, "the same form as the plain one's")
 def shy_softmax_tangent(args, tangents):
     (x,), (t,) = args, tangents
-    e = jnp.exp(x)
-    p = e / (1 + e.sum(-1, keepdims=True))
+    p = shy_softmax(x)
     return p * t - p * (p * t).sum(-1, keepdims=True)
 
 
@@ -115,11 +114,16 @@ def response_norm_full(args, u):
 
 
 def unit_range(x):
-    low, high = x.min(), x.max()
-    return (x - low) / (high - low)
+    return (x - x.min()) / (x.max() - x.min())
 
 
-@right.vjp(unit_range, (draw(T),), EQUAL, "the two extremes carry all the others")
+@right.vjp(
+    unit_range,
+    (draw(T),),
+    KINK,
+    "the two extremes carry all the others; of equals, the first",
+    witness=(jnp.asarray([0.3, 1.0, 1.0, -0.5]),),
+)
 def unit_range_extremes(args, u):
     (x,) = args
     low, high = x.argmin(), x.argmax()
@@ -133,7 +137,12 @@ def absolute_shares(x):
 
 
 @right.vjp(
-    absolute_shares, (draw(N, D).astype("bfloat16"),), EQUAL, "in bfloat16, computed more precisely", precision=0.05
+    absolute_shares,
+    (draw(N, D).astype("bfloat16"),),
+    KINK,
+    "in bfloat16, computed more precisely",
+    precision=0.05,
+    witness=(jnp.asarray([[0.0, 1.0, -2.0]]),),
 )
 def absolute_shares_bfloat16(args, u):
     wide = jnp.promote_types(u.dtype, "float32")
@@ -192,8 +201,8 @@ def forgetful_unit_all(args, u):
 def advantages(V, r):
     """Generalised advantages with γ = 0.9 and λ = 0.8, by a loop from behind."""
     A, out = 0.0, []
-    for t in reversed(range(r.size)):
-        A = r[t] + 0.9 * V[t + 1] - V[t] + 0.72 * A
+    for surprise in (r + 0.9 * V[1:] - V[:-1])[::-1]:
+        A = surprise + 0.72 * A
         out.append(A)
     return jnp.stack(out[::-1])
 

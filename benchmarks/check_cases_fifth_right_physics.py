@@ -79,7 +79,7 @@ COSTS = (draw(N), draw.positive())
 @right.grad(soft_minimum, COSTS, EQUAL, "shares, and minus their entropy", argnums=(0, 1), precision=1e-3)
 def soft_minimum_both(c, eps):
     p = jax.nn.softmax(-c / eps)
-    return p, jnp.sum(p * jnp.log(p))
+    return p, jnp.sum(p * jax.nn.log_softmax(-c / eps))
 
 
 @right.grad(soft_minimum, COSTS, ("convention", "log_parameter"), "by the logarithm of the temperature", argnums=1)
@@ -167,7 +167,7 @@ def echoes(x, lags=4):
 def echoes_both(args, u):
     (x,) = args
     both = jnp.concatenate([u[:0:-1], 2 * u[:1], u[1:]])
-    return (jnp.convolve(x, both, mode="same"),)
+    return (jnp.convolve(x, both)[u.size - 1 :][: x.size],)
 
 
 def delayed(x, tau):
@@ -182,7 +182,7 @@ DELAY = (draw(T), draw())
 def delayed_advance(args, u):
     x, tau = args
     omega = 2 * jnp.pi * jnp.fft.rfftfreq(x.size)
-    slope = jnp.fft.irfft(jnp.fft.rfft(delayed(x, tau)) * 1j * omega, x.size)
+    slope = jnp.fft.irfft(jnp.fft.rfft(x) * 1j * omega * jnp.exp(-1j * omega * tau), x.size)
     return delayed(u, -tau), -u @ slope
 
 
