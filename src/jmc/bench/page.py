@@ -7,8 +7,8 @@ from typing import Any
 
 from jmc.bench.summary import Line, growth, lines
 from jmc.bench.timing import Estimate
-from jmc.page.formatting import number
-from jmc.page.svg import CLASSES, FIRST, INK, MUTED, RULE, canvas, to_svg
+from jmc.page.formatting import duration, number
+from jmc.page.svg import CLASSES, FIRST, INK, MUTED, RULE, canvas, logarithmic, to_svg
 from jmc.page.template import Plate, filled, plates
 
 _MARKERS = "osD^vPXph"
@@ -66,10 +66,10 @@ def growth_curve(record: Mapping[str, Any], suite: str, case: str) -> tuple[str,
             colour = FIRST if name == "jmc" else CLASSES[1 + (k - 1) % (len(CLASSES) - 1)]
             width = 2.2 if name == "jmc" else 1.1
             axes.plot(sizes, seconds, color=colour, linewidth=width, marker=_MARKERS[k % 9], markersize=4, label=name)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        logarithmic(axes.xaxis, [n for sizes, _, _ in found.values() for n in sizes])
+        logarithmic(axes.yaxis, [each for _, seconds, _ in found.values() for each in seconds], duration)
         axes.set_xlabel("n")
-        axes.set_ylabel("seconds per call")
+        axes.set_ylabel("time per call")
         axes.legend(fontsize=8, ncols=2)
         svg = to_svg(figure, _identifier(f"{suite}-{case}"), f"{case}: seconds against n")
     slopes = ", ".join(f"{name} {p:.2f}" for name, (_, _, p) in found.items() if p is not None)
@@ -97,8 +97,8 @@ def roofline(record: Mapping[str, Any]) -> str:
         axes.scatter([x for x, *_ in points], [y for _, y, _ in points], s=22, color=FIRST, zorder=3)
         for x, y, name in points:
             axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7.5, color=MUTED)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        logarithmic(axes.xaxis, (low, high))
+        logarithmic(axes.yaxis, [y for _, y, _ in points])
         axes.grid(color=RULE)
         axes.set_xlabel("operations per byte written")
         axes.set_ylabel("operations per second")

@@ -1,16 +1,20 @@
 """matplotlib's figures as `<svg>` elements of a page, in the page's fonts and its light and dark colours."""
 
 import io
+import math
 import re
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from jmc.page.formatting import tick
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Stand-ins that matplotlib draws with; the page's light and dark themes give the variables their colours.
@@ -56,6 +60,17 @@ def canvas(width: float, height: float) -> "Iterator[tuple[Figure, Axes]]":
         warnings.filterwarnings("ignore", message="Glyph")  # the browser has the font that matplotlib lacks
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
+
+
+def logarithmic(axis: "Axis", values: "Sequence[float]", shown: "Callable[[float], str]" = tick) -> None:
+    """An axis in logarithms, with a label at every decade or fewer; over few decades also at 2 and 5 in each."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    decades = math.log10(max(values) / min(values))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=7))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: shown(value))
 
 
 def to_svg(figure: "Figure", name: str, title: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from jmc.page.formatting import short, tick
-from jmc.page.svg import CLASSES, FIRST, INK, MUTED, PAPER, SECOND, canvas, to_svg
+from jmc.page.svg import CLASSES, FIRST, INK, MUTED, PAPER, SECOND, canvas, logarithmic, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def loss_curve(steps: Sequence[int], training: Sequence[float | None], validatio
         for name, x, y, colour, width in lines:
             _line(axes, x, y, colour, width, name)
         if losses.min() > 0 and losses.max() > 10 * losses.min():
-            _log_scale(axes, losses)
+            logarithmic(axes.yaxis, losses)
         _legend(axes, len(lines))
         _over_steps(axes, "loss")
         return to_svg(figure, "loss", "Loss against step")
@@ -73,7 +73,7 @@ def compared_curves(
             colour, dashes = stroke(index)
             _line(axes, x, y, colour, 1.5, "", (0, dashes) if dashes else "-")
         if log and drawn.min() > 0 and drawn.max() > 10 * drawn.min():
-            _log_scale(axes, drawn)
+            logarithmic(axes.yaxis, drawn)
         _over_steps(axes, name)
         return to_svg(figure, name.replace(" ", "-"), f"{name} against step, by run")
 
@@ -231,15 +231,6 @@ def _colour(k: int) -> str:
 def _line(axes: "Axes", x: Any, y: Any, colour: str, width: float, name: str, style: Any = "-") -> None:
     marker = "o" if len(x) == 1 else None
     axes.plot(x, y, color=colour, linewidth=width, linestyle=style, marker=marker, markersize=4.5, label=name)
-
-
-def _log_scale(axes: "Axes", values: Float[np.ndarray, " N"]) -> None:
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.set_yscale("log")
-    decades = math.log10(values.max() / values.min())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=7))
-    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _legend(axes: "Axes", columns: int) -> None:
