@@ -100,9 +100,10 @@ def ridge_adjoint(args, u):
 
 @right.grad(jmc.rules["K-58"].f, (draw.regular(3) / 3,), EQUAL, "a rule of the catalogue, by cofactors")
 def power_determinant(X):
-    a, b, c = X
-    cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)])
-    return 3 * (a @ cofactors[0]) ** 2 * cofactors
+    X = np.asarray(X)
+    rest = lambda i, j: np.delete(np.delete(X, i, 0), j, 1)  # noqa: E731
+    C = [[(-1) ** (i + j) * np.linalg.det(rest(i, j)) for j in range(len(X))] for i in range(len(X))]
+    return 3 * np.linalg.det(X) ** 2 * np.asarray(C, X.dtype)
 
 
 FORM = (draw(M, M), draw(M, M), draw(M, M), draw(M, M))
@@ -152,7 +153,8 @@ def turned_tangent(args, tangents):
 
 def great_circle(p, q):
     """On the unit sphere, by haversines; rows of latitude and longitude."""
-    h = jnp.sin((q[0] - p[0]) / 2) ** 2 + jnp.cos(p[0]) * jnp.cos(q[0]) * jnp.sin((q[1] - p[1]) / 2) ** 2
+    (lat, east), (lat_q, east_q) = p, q
+    h = jnp.sin((lat_q - lat) / 2) ** 2 + jnp.cos(lat) * jnp.cos(lat_q) * jnp.sin((east_q - east) / 2) ** 2
     return jnp.sum(2 * jnp.arcsin(jnp.sqrt(h)))
 
 

@@ -118,7 +118,8 @@ def burgers_both(args, u):
 
 def epidemic(x, beta):
     """One day of susceptible, infected and recovered."""
-    new, well = beta * x[0] * x[1], 0.2 * x[1]
+    healthy, ill, _ = x
+    new, well = beta * healthy * ill, 0.2 * ill
     return x + jnp.stack([-new, new - well, well])
 
 
