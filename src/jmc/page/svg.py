@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+import numpy as np
+
 from jmc.page.formatting import tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 # Stand-ins that matplotlib draws with; the page's light and dark themes give the variables their colours.
 _VARIABLES = ("ink", "muted", "rule", "paper", "first", "second", *(f"class-{i}" for i in range(7)))
@@ -62,12 +65,12 @@ def canvas(width: float, height: float) -> "Iterator[tuple[Figure, Axes]]":
         yield figure, figure.add_subplot()
 
 
-def logarithmic(axis: "Axis", values: "Sequence[float]", shown: "Callable[[float], str]" = tick) -> None:
+def logarithmic(axis: "XAxis | YAxis", values: "ArrayLike", shown: "Callable[[float], str]" = tick) -> None:
     """An axis in logarithms, with a label at every decade or fewer; over few decades also at 2 and 5 in each."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-    decades = math.log10(max(values) / min(values))
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    decades = math.log10(np.max(values) / np.min(values))
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: shown(value))
