@@ -304,3 +304,32 @@ def test_a_wrong_formula_is_no_result(monkeypatch):
 def test_errors_name_the_argument(call, message):
     with pytest.raises((TypeError, ValueError), match=message.replace("(", r"\(")):
         call()
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes", "order", "formula"),
+    [
+        (lambda x: jnp.max(x), ("n",), 1, "onehot(argmax(x))"),
+        (lambda x: jnp.prod(x), ("n",), 1, "prod(x) (1 ⊘ x)"),
+        (lambda x: jnp.sum(jnp.where(x == jnp.max(x), x, 0)), ("n",), 1, "1[x = max(x)]"),
+        (lambda S: jnp.sum(jnp.linalg.eigvalsh(S) ** 3), ("n, n symmetric",), 1,
+         "3 Q diag(eigenvalues(S)^∘2) Qᵀ where Q = eigenvectors(S)"),
+        (lambda x: jnp.sum(jax.scipy.special.gammaln(x)), ("n positive",), 1, "ψ(x)"),
+        (lambda Q, K, V, U: jnp.sum(U * (softmax(Q @ K.T) @ V)), ("n, d", "m, d", "m, p", "n, p"), 1,
+         "(P ⊙ (U Vᵀ − (U ⊙ (P V)) 𝟏 𝟏ᵀ)) K where P = softmax(Q Kᵀ)"),
+        (lambda x, A, B: (x @ A @ x) / (x @ B @ x), ("n", "n, n symmetric", "n, n spd"), 1,
+         "(2/(xᵀ B x)) (A x − ((xᵀ A x)/(xᵀ B x)) B x)"),
+        (lambda X, A, B: jnp.trace(A @ X @ B @ X.T), ("n, k", "n, n", "k, k"), 1, "A X B + Aᵀ X Bᵀ"),
+        (lambda W, x, y: -jnp.log(softmax(W @ x)[y]), ("k, n", "n", "integer"), 1, "(softmax(W x) − onehot(y)) xᵀ"),
+    ],
+)  # fmt: skip
+def test_what_is_taken_out_of_an_array(f, shapes, order, formula):
+    found = jmc.derive(f, order=order)(*shapes)
+    where = ", ".join(f"{name} = {meaning}" for name, meaning in found.where.items())
+    assert found.formula + (f" where {where}" if where else "") == formula
+
+
+def test_eigenvectors_have_a_derivative_where_eigenvalues_differ():
+    d = jmc.derive(lambda S, a: a @ jnp.linalg.eigh(S)[1] @ a)("n, n symmetric", "n")
+    assert "eigenvalues of S that differ" in d.conditions
+    assert any(note.startswith("gaps(λ)_ij = 1/(λ_j − λ_i)") for note in d.notes)

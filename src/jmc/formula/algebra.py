@@ -210,16 +210,13 @@ def power(base: Tensor, exponent: Number) -> Tensor:
             counts = [t for t, _ in base.factors if isinstance(split_power(t)[0], Size)]  # which are positive
             parts = [part for part in base.factors if not isinstance(split_power(part[0])[0], Size)]
             rest = product(base.coefficient, parts, base.out, dict(enumerate(base.dims)))
-            return times(*(_of_size(t, exponent) for t in counts), power(rest, exponent))
+            return times(*(power(t, e * exponent) for t, e in map(split_power, counts)), power(rest, exponent))
+        elif value is not None and not base.factors and len(set(base.out)) == len(base.out):
+            return full(value, base.shape)
         elif value is not None and base.coefficient not in (0, 1):
             rest = product(ONE, base.factors, base.out, dict(enumerate(base.dims)))
             return scale(value, power(rest, exponent))
     return Map(base.shape, "power", (base,), exponent)
-
-
-def _of_size(count: Tensor, exponent: Fraction) -> Tensor:
-    base, before = split_power(count)
-    return Map((), "power", (base,), before * exponent) if before * exponent != 1 else base
 
 
 def _rational_power(value: Number, exponent: Fraction) -> Number | None:

@@ -11,48 +11,9 @@ from fractions import Fraction
 from jmc.formula.dims import Dim, symbols
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
+from jmc.formula.sources import COMMUTATION, HELPERS, OPERATORS
 from jmc.formula.style import number_code
 
-COVARIANCE = """\
-def covariance(p):
-    one = {np}.eye(len(p), dtype=bool)
-    rest = {np}.where(one, 0, p[None, :]).sum(1)
-    return {np}.where(one, (p * rest)[:, None], -p[:, None] * p[None, :])
-"""
-SOFTMAX = """\
-def softmax(x):
-    e = {np}.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-"""
-LOGSUMEXP = """\
-def logsumexp(x):
-    top = x.max(-1, keepdims=True)
-    return {np}.log({np}.exp(x - top).sum(-1)) + top[..., 0]
-"""
-LOG_SOFTMAX = """\
-def log_softmax(x):
-    x = x - x.max(-1, keepdims=True)
-    return x - {np}.log({np}.exp(x).sum(-1, keepdims=True))
-"""
-COMMUTATION = """\
-def commutation(m, n):
-    one = {np}.eye(m * n)
-    return one.reshape(m, n, m * n).transpose(1, 0, 2).reshape(m * n, m * n)
-"""
-HELPERS = {"covariance": COVARIANCE, "softmax": SOFTMAX, "logsumexp": LOGSUMEXP, "log_softmax": LOG_SOFTMAX}
-OPERATORS = {
-    "inv": "{np}.linalg.inv({0})",
-    "det": "{np}.linalg.det({0})",
-    "logdet": "{np}.linalg.slogdet({0})[1]",
-    "sign of det": "{np}.linalg.slogdet({0})[0]",
-    "cholesky": "{np}.linalg.cholesky({0})",
-    "max": "{0}.max(-1)",
-    "min": "{0}.min(-1)",
-    "softmax": "softmax({0})",
-    "covariance": "covariance({0})",
-    "logsumexp": "logsumexp({0})",
-    "log_softmax": "log_softmax({0})",
-}
 ATOM, PRODUCT, SUM = 3, 2, 1
 
 

@@ -6,6 +6,15 @@ from jmc.formula.patterns import positive
 from jmc.formula.printer import text
 from jmc.formula.tensor import Argument, Map, Op, Size, Tensor, moves
 
+CONDITIONS = {
+    "max": "a single largest entry of {0}",
+    "min": "a single smallest entry of {0}",
+    "argmax": "a single largest entry of {0}",
+    "argmin": "a single smallest entry of {0}",
+    "prod": "{0} ≠ 0",
+    "eigenvectors": "eigenvalues of {0} that differ",
+}
+
 
 def conditions(value: Tensor) -> tuple[str, ...]:
     """What must hold at the arguments of a function for its derivative to be this formula."""
@@ -34,6 +43,8 @@ def _collect(tensor: Tensor, found: dict[str, None], seen: set[Tensor]) -> None:
                 found[f"{text(matrix(_even(tensor.args[0]) or tensor))} ≠ 0"] = None
             elif condition := FUNCTIONS[tensor.function].condition if tensor.function in FUNCTIONS else "":
                 found[condition.format(*shown)] = None
+        elif isinstance(tensor, Op) and tensor.name in CONDITIONS:
+            found[CONDITIONS[tensor.name].format(text(matrix(tensor.args[0])))] = None
         elif isinstance(tensor, Op) and tensor.name in ("inv", "logdet", "det"):
             facts = tensor.args[0].facts if isinstance(tensor.args[0], Argument) else frozenset()
             if not {"spd", "orthogonal", "invertible"} & facts:

@@ -89,8 +89,11 @@ class Derivation:
         free = f"the entries of {self.wrt} are free: that it is orthogonal is no constraint"
         said = kind.said.format(self.wrt) if kind else free if "orthogonal" in argument.facts else ""
         used = {part.name: part for part, _ in self.function.needed.values()}
+        gaps = "gaps(λ)_ij = 1/(λ_j − λ_i), and 0 for i = j" if "gaps(" in self.python else ""
         short = "axes of size 1 are left out" if any(1 in a.shape for a in given.arguments) else ""
-        return [note for note in (self._written.note, short, said, *(part.said for part in used.values())) if note]
+        return [
+            note for note in (self._written.note, gaps, short, said, *(part.said for part in used.values())) if note
+        ]
 
     @property
     def equation_latex(self) -> str:

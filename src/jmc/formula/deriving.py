@@ -13,13 +13,15 @@ from jmc.formula.certificate import certify
 from jmc.formula.conditions import conditions
 from jmc.formula.derivation import Derivation, function_name
 from jmc.formula.derivative import NoFormula, derivative
-from jmc.formula.indices import Written, indexed
+from jmc.formula.indices import indexed
 from jmc.formula.inputs import Inputs, inputs
 from jmc.formula.matrix import NotMatrix
 from jmc.formula.read import Program, read
-from jmc.formula.tidy import tidy
+from jmc.formula.rebuilt import written_out
+from jmc.formula.tensor import Tensor
+from jmc.formula.tidy import expanded, tidy
 from jmc.formula.tied import tied
-from jmc.formula.written import InMatrices, in_matrices
+from jmc.formula.written import InMatrices, Shapes, in_matrices
 
 LAYOUTS = ("numerator", "denominator", "gradient")
 
@@ -107,6 +109,17 @@ def _names(f: Callable[..., Any]) -> Callable[[np.ndarray], str]:
     return near
 
 
+def _in_matrices(found: Tensor, shapes: Shapes, given: Inputs, layout: str, order: int) -> InMatrices | None:
+    """In matrix notation, which batches of diag(p) − p pᵀ have only when they are multiplied out; None without one."""
+    plain = written_out(found, 2)
+    for tensor in (found,) if plain == found else (tidy(plain), tidy(expanded(plain) or plain)):
+        try:
+            return in_matrices(tensor, shapes, given, layout, order)
+        except NotMatrix:
+            continue
+    return None
+
+
 def _derived(
     flat: Callable[..., Any],
     program: Program,
@@ -128,14 +141,10 @@ def _derived(
         by = found.shape[len(found.shape) - (len(found.shape) - len(value.shape)) // order :]
         full_by = given.named(argument.name).shape if len(by) == len(argument.shape) else by
         shapes = by, value.shape, program.shapes[k] + full_by * order
-        try:
-            if notation == "index":
-                raise NotMatrix
-            written: Written | InMatrices = in_matrices(found, shapes, given, layout, order)
-        except NotMatrix:
-            if notation == "matrix":
-                raise NoFormula("the derivative has no matrix notation; index notation has it") from None
-            written = indexed(found, shapes, given)
+        written = _in_matrices(found, shapes, given, layout, order) if notation != "index" else None
+        if written is None and notation == "matrix":
+            raise NoFormula("the derivative has no matrix notation; index notation has it")
+        written = indexed(found, shapes, given) if written is None else written
     function = function_name(name, order)
     codes = {target: written.code(function, target, order) for target in ("jax", "numpy")}
     certificate, sample = certify(flat, given, argument, order, codes, function)

@@ -44,7 +44,9 @@ def made(names: Sequence[str]) -> list[str]:
     """What is made of symbols, the simplest first."""
     pairs = list(itertools.combinations(names, 2))
     found = [*names, *(f"{a} * {b}" for a, b in pairs), *(f"{a} - {k}" for a in names for k in range(1, 6))]
-    found += [f"{a} + {k}" for a in names for k in range(1, 6)] + [f"{a} + {b}" for a, b in pairs]
+    found += [f"{a} + {k}" for a in names for k in range(1, 6)] + [
+        f"{a} + {b}{c}" for a, b in pairs for c in ("", " - 1")
+    ]
     found += [f"{k} * {a}" for a in names for k in (2, 3, 4)] + [f"{a} * {a}" for a in names]
     found += [f"{a} - {b}" for a, b in itertools.permutations(names, 2)]
     return found + [" * ".join(three) for three in itertools.combinations(names, 3)]

@@ -35,7 +35,9 @@ _OF_NUMPY = (
     "exp", "log", "log1p", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin",
     "arccos", "arctan", "arcsinh", "abs", "sign", "sqrt", "square", "maximum", "minimum", "where", "sum",
     "mean", "var", "std", "trace", "dot", "vdot", "outer", "transpose", "diag", "logaddexp", "matmul",
-    "einsum",
+    "einsum", "min", "prod", "argmax", "argmin", "sort", "cumsum", "cumprod", "diff", "roll", "flip", "kron",
+    "concatenate", "median", "tril", "triu", "cross", "clip", "multiply", "divide", "add", "subtract", "power",
+    "negative", "arctan2", "arccosh", "arctanh", "log2", "log10", "exp2", "floor", "reciprocal", "inner", "tensordot", "ravel",
 )  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(jnp, name) for name in _OF_NUMPY},
@@ -44,6 +46,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log_sigmoid": jax.nn.log_sigmoid,
     "logistic": jax.nn.sigmoid,
     "erf": jax.lax.erf,
+    **{name: getattr(jax.nn, name) for name in ("gelu", "elu", "selu", "leaky_relu", "one_hot", "relu6", "swish")},
+    **{name: getattr(jnp.linalg, name) for name in ("eigvalsh", "pinv", "matrix_power", "cholesky")},
+    **{name: getattr(jax.scipy.special, name) for name in ("gammaln", "digamma", "xlogy", "erfinv", "expit", "ndtr")},
+    "expm": jax.scipy.linalg.expm,
     "inv": jnp.linalg.inv,
     "det": jnp.linalg.det,
     "solve": jnp.linalg.solve,
@@ -60,7 +66,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 CONSTANTS = {"pi": jnp.pi, "e": jnp.e}
 MODULES = {"np", "jnp", "numpy", "jax", "nn", "linalg", "scipy", "special"}
-METHODS = {"sum", "mean", "dot", "var", "std", "max", "trace", "transpose"}
+METHODS = {"sum", "mean", "dot", "var", "std", "max", "min", "prod", "trace", "transpose", "ravel", "cumsum"}
 OPERATORS: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Add: ("+", lambda a, b: a + b),
     ast.Sub: ("-", lambda a, b: a - b),
@@ -135,13 +141,39 @@ class Expression:
                 self._check_call(node)
             case ast.Attribute(attr="T"):
                 self._check(node.value)
-            case ast.Subscript(slice=ast.Constant(value=int())):
+            case ast.Subscript():
                 self._check(node.value)
+                self._check_place(node.slice)
             case ast.Tuple():
                 for item in node.elts:
                     self._check(item)
             case _:
                 raise self._bad("this is not part of the language of expressions", node)
+
+    def _check_place(self, node: ast.expr | None) -> None:
+        match node:
+            case None | ast.Constant(value=int()) | ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int())):
+                return
+            case ast.Slice():
+                for bound in (node.lower, node.upper, node.step):
+                    self._check_place(bound)
+            case ast.Tuple():
+                for item in node.elts:
+                    self._check_place(item)
+            case ast.Constant(value=v) if v is None or v is Ellipsis:
+                return
+            case _:
+                self._check(node)
+
+    def _place(self, node: ast.expr | None, env: Mapping[str, Any]) -> Any:
+        match node:
+            case ast.Slice():
+                return slice(*(self._place(bound, env) for bound in (node.lower, node.upper, node.step)))
+            case ast.Tuple():
+                return tuple(self._place(item, env) for item in node.elts)
+            case None:
+                return None
+        return self._value(node, env)
 
     def _check_call(self, node: ast.Call) -> None:
         name = self._function(node)
@@ -186,8 +218,11 @@ class Expression:
             case ast.Attribute():
                 return jnp.transpose(self._value(node.value, env))
             case ast.Subscript():
-                index = ast.literal_eval(node.slice)
-                return self._value(node.value, env)[index]
+                array = self._value(node.value, env)
+                try:
+                    return array[self._place(node.slice, env)]
+                except (TypeError, ValueError, IndexError) as error:
+                    raise self._bad(f"a part of {self._said(node.value, array)}: {error}", node) from None
             case ast.Tuple():
                 return tuple(self._value(item, env) for item in node.elts)
             case ast.Call():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from jmc.formula.algebra import ONE, add, full, negated, number, power, reciprocal, scale, times
+from jmc.formula.sources import DENSITY, ERF, SECH2, SIGMOID, SPECIAL
 from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant
 
 Slope = Callable[..., Tensor | None]
@@ -51,23 +52,6 @@ def _compared(sign: str, latex: str, code: str) -> Function:
     code = f"{{np}}.where({{0}} {code} {{1}}, 1.0, 0.0)"  # a number, which every dtype takes
     return Function(f"1[{{0}} {sign} {{1}}]", rf"\mathbf{{{{1}}}}[{{0}} {latex} {{1}}]", code, (_zero, _zero))
 
-
-SIGMOID = """\
-def sigmoid(x):
-    e = {np}.exp(-abs(x))
-    return {np}.where(x >= 0, 1, e) / (1 + e)
-"""
-SECH2 = """\
-def sech2(x):
-    e = {np}.exp(-2 * abs(x))
-    return 4 * e / (1 + e) ** 2
-"""
-ERF = "from {scipy}.special import erf, ndtr\n"
-
-DENSITY = """\
-def density(x):
-    return {np}.exp(-x * x / 2) / (2 * {np}.pi) ** 0.5
-"""
 
 FUNCTIONS: dict[str, Function] = {
     "exp": Function("exp", r"\exp", "{np}.exp({0})", (_f("exp"),)),
@@ -126,6 +110,41 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "Phi": Function("Φ", r"\Phi", "ndtr({0})", (_f("phi"),), ERF),
     "phi": Function("φ", r"\varphi", "density({0})", (lambda x: scale(-1, times(x, apply("phi", x))),), DENSITY),
+    "lgamma": Function("ln Γ({0})", r"\ln\Gamma({0})", "special.gammaln({0})", (_f("digamma"),), SPECIAL),
+    "digamma": Function("ψ", r"\psi", "special.digamma({0})", (_f("trigamma"),), SPECIAL),
+    "trigamma": Function("ψ′", r"\psi'", "special.polygamma(1, {0})", (), SPECIAL),
+    "erf_inv": Function(
+        "erf⁻¹",
+        r"\operatorname{erf}^{-1}",
+        "special.erfinv({0})",
+        (
+            lambda x: scale(
+                Fraction(1, 2),
+                times(power(number(math.pi), Fraction(1, 2)), apply("exp", power(apply("erf_inv", x), 2))),
+            ),
+        ),
+        SPECIAL,
+    ),
+    "acosh": Function(
+        "arcosh",
+        r"\operatorname{arcosh}",
+        "{np}.arccosh({0})",
+        (lambda x: power(add([power(x, 2), scale(-1, _one(x))]), Fraction(-1, 2)),),
+        condition="{0} > 1",
+    ),
+    "atanh": Function("artanh", r"\operatorname{artanh}", "{np}.arctanh({0})", (lambda x: reciprocal(_under(x, -1)),)),
+    "atan2": Function(
+        "atan2",
+        r"\operatorname{atan2}",
+        "{np}.arctan2({0}, {1})",
+        (
+            lambda y, x: times(x, reciprocal(add([power(x, 2), power(y, 2)]))),
+            lambda y, x: scale(-1, times(y, reciprocal(add([power(x, 2), power(y, 2)])))),
+        ),
+    ),
+    "floor": Function("⌊{0}⌋", r"\left\lfloor {0} \right\rfloor", "{np}.floor({0})", (_zero,)),
+    "ceil": Function("⌈{0}⌉", r"\left\lceil {0} \right\rceil", "{np}.ceil({0})", (_zero,)),
+    "round": Function("round", r"\operatorname{round}", "{np}.round({0})", (_zero,)),
     "pow": Function(
         "{0}^{1}",
         r"{0}^{{{1}}}",
@@ -223,7 +242,7 @@ def _counts(x: Tensor) -> bool:
     """Whether it is no less than 0: whole numbers that are given count from 0."""
     given = isinstance(x, Argument) and "integer" in x.facts
     alone = isinstance(x, Product) and x.coefficient == 1 and len(x.factors) == 1
-    return given or (isinstance(x, Op) and x.name == "iota") or (alone and _counts(x.children[0]))
+    return given or (isinstance(x, Op) and x.name in ("iota", "argmax", "argmin")) or (alone and _counts(x.children[0]))
 
 
 def _at_most_zero(condition: Tensor, x: Tensor) -> bool:

@@ -108,6 +108,7 @@ def _orthogonal(parts: Sequence[Part], count: dict[int, int], out: Labels, sizes
     """Q_ki Q_kj = δ_ij, and Q_ik Q_jk; of some rows of the identity the latter alone."""
     for i, (tensor, labels) in enumerate(parts):
         orthogonal = isinstance(tensor, Argument) and "orthogonal" in tensor.facts
+        orthogonal = orthogonal or (isinstance(tensor, Op) and tensor.name == "eigenvectors")
         cut = isinstance(tensor, Op) and tensor.name.startswith("rows")
         if not (orthogonal or cut) or len(labels) != 2:
             continue

@@ -47,7 +47,7 @@ LIBRARY: dict[str, list[tuple[Callable[..., Any], Callable[..., Sequence[Tensor 
     "logaddexp": [(jnp.logaddexp, _logaddexp)],
     "diagonal": [(jnp.diagonal, lambda A: [product(ONE, [(A, (0, 0))], (0,), {0: A.shape[0]})])],
     "silu": [(jax.nn.silu, lambda x: [times(x, apply("sigmoid", x))])],
-    "expm": [(jax.scipy.linalg.expm, lambda A: [Op(A.shape, "expm", (A,))])],
+    "xlogy": [(jax.scipy.special.xlogy, lambda x, y: [times(x, apply("log", y))])],
 }
 
 

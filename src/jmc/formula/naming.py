@@ -8,6 +8,7 @@ from jmc.formula.printer import text
 
 _LETTERS = {
     "softmax": "pqr", "call": "hgq", "sum": "zeru", "inv": "PQK", "scalar": "cst", "column": "uvzq", "matrix": "BCGH",
+    "eigenvectors": "QVU", "softmaxes": "PQR", "eigenvalues": ("lam", "mu"),
 }  # fmt: skip
 LONG = 90
 
@@ -65,8 +66,10 @@ def _nameable(node: Node) -> bool:
 
 def _name(part: Node, used: set[str]) -> str:
     kind = "matrix" if part.rank == 2 else "column" if part.rank == 1 else "scalar"
-    if part.op == "operator" and part.value in _LETTERS:
+    if part.op == "operator" and part.value in _LETTERS and not (part.rank == 2 and part.value == "softmax"):
         kind = part.value
+    elif part.op == "operator" and part.value == "softmax":
+        kind = "softmaxes"
     elif part.op == "call" and part.rank == 1:
         kind = "call"
     elif part.op == "sum" and part.rank == 1:

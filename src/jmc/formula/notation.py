@@ -67,6 +67,8 @@ def transpose(node: Node) -> Node:
             return node.args[0]
         case "chain":
             return chain([transpose(arg) for arg in reversed(node.args)])
+        case "hadamard" if node.rank == 2 and 2 * sum(arg.op == "transpose" for arg in node.args) > len(node.args):
+            return hadamard([transpose(arg) for arg in node.args])
         case "scaled":
             return Node("scaled", _flipped(node.rank), (transpose(node.args[0]), *node.args[1:]), node.value)
         case "kron":

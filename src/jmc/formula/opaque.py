@@ -4,7 +4,9 @@ The formula goes around them: the derivative of g(h(x)) has h′(x) in it. Its c
 are made of the program of the function itself, traced at the shapes of its arguments.
 """
 
+import builtins
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -154,13 +156,15 @@ def _name(eqn: Any) -> str:
     """The name of the function that an equation calls, if it has one."""
     debug = getattr(getattr(eqn.params.get("call_jaxpr"), "jaxpr", None), "debug_info", None)
     rule = getattr(eqn.params.get("rule"), "name", "")
-    return rule or eqn.params.get("name", "") or getattr(debug, "func_name", "").partition(" ")[0]
+    called = eqn.params.get("name", "") or getattr(debug, "func_name", "").partition(" ")[0]
+    return rule or called.strip("_")
 
 
 def _called(eqn: Any) -> str:
     """What it is called in a formula: its own name, where that is short."""
     name = _name(eqn) or ("" if eqn.primitive in _UNNAMED else eqn.primitive.name)
-    return name if re.fullmatch(r"[a-zA-Z][a-z0-9A-Z]{0,11}", name) else "h"
+    taken = keyword.iskeyword(name) or hasattr(builtins, name)
+    return name if re.fullmatch(r"[a-zA-Z][a-z0-9A-Z]{0,11}", name) and not taken else "h"
 
 
 def _described(eqn: Any) -> str:

@@ -19,8 +19,13 @@ _MAPS = {
     p.exp_p: "exp", p.log1p_p: "log1p", p.expm1_p: "expm1", p.sin_p: "sin", p.cos_p: "cos", p.tan_p: "tan",
     p.sinh_p: "sinh", p.cosh_p: "cosh", p.tanh_p: "tanh", p.asin_p: "asin", p.acos_p: "acos", p.atan_p: "atan",
     p.asinh_p: "asinh", p.logistic_p: "sigmoid", p.abs_p: "abs", p.sign_p: "sign", p.erf_p: "erf",
-    p.stop_gradient_p: "stop", p.max_p: "maximum", p.min_p: "minimum", p.gt_p: "gt", p.ge_p: "ge", p.lt_p: "lt",
+    p.lgamma_p: "lgamma", p.digamma_p: "digamma", p.erf_inv_p: "erf_inv", p.acosh_p: "acosh", p.atanh_p: "atanh",
+    p.atan2_p: "atan2", p.floor_p: "floor", p.ceil_p: "ceil", p.round_p: "round", p.stop_gradient_p: "stop",
+    p.max_p: "maximum", p.min_p: "minimum", p.gt_p: "gt", p.ge_p: "ge", p.lt_p: "lt",
     p.le_p: "le", p.ne_p: "ne", p.not_p: "not",
+}  # fmt: skip
+_OVER = {
+    p.reduce_max_p: "max", p.reduce_min_p: "min", p.reduce_prod_p: "prod", p.argmax_p: "argmax", p.argmin_p: "argmin",
 }  # fmt: skip
 _POWERS = {p.sqrt_p: Fraction(1, 2), p.rsqrt_p: Fraction(-1, 2), p.square_p: Fraction(2), p.cbrt_p: Fraction(1, 3)}
 _SAME = {p.copy_p, p.name_p, p.squeeze_p, p.reduce_precision_p}
@@ -115,13 +120,16 @@ def _reduce_sum(pair: Pair, x: Tensor) -> Tensor:
     return product(ONE, [(x, tuple(range(len(x.shape))))], kept, dict(enumerate(x.shape)))
 
 
-def _reduce_max(pair: Pair, x: Tensor) -> Tensor:
+def _reduced(pair: Pair, x: Tensor) -> Tensor:
+    """An operation over some axes at once, which become the last one."""
     gone = pair.axes(pair.one.params["axes"], 0)
     kept = [k for k in range(len(x.shape)) if k not in gone]
+    name = _OVER[pair.one.primitive]
     if not gone:
-        return x
+        return full(0, x.shape) if name.startswith("arg") else x
     moved = product(ONE, [(x, tuple(range(len(x.shape))))], (*kept, *gone), dict(enumerate(x.shape)))
-    name = "max" if pair.one.primitive is p.reduce_max_p else "min"
+    if len(gone) > 1:
+        raise NoFormula(f"the {name} over several axes has no formula")
     return Op(tuple(x.shape[k] for k in kept), name, (moved,))
 
 
@@ -191,8 +199,7 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     p.clamp_p: _clamp,
     p.broadcast_in_dim_p: _broadcast,
     p.reduce_sum_p: _reduce_sum,
-    p.reduce_max_p: _reduce_max,
-    p.reduce_min_p: _reduce_max,
+    **dict.fromkeys(_OVER, _reduced),
     p.transpose_p: _transpose,
     p.dot_general_p: _dot_general,
     p.reshape_p: _reshape,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 
-from jmc.formula.algebra import ONE, add, product, times
+from jmc.formula.algebra import ONE, add, power, product, times
 from jmc.formula.tensor import Op, Tensor
 
 
@@ -68,6 +68,30 @@ def _of_det(op: Op) -> Tensor:
     return times(op, _of_logdet(op))
 
 
+def _of_largest(op: Op) -> Tensor:
+    *batch, j = range(len(op.args[0].shape))
+    at = Op((*op.args[0].shape,), "onehot", (Op(op.shape, f"arg{op.name}", op.args),))
+    return product(ONE, [(at, (*batch, j))], (*batch, *batch, j), dict(enumerate(op.args[0].shape)))
+
+
+def _of_prod(op: Op) -> Tensor:
+    *batch, j = range(len(op.args[0].shape))
+    parts = [(op, tuple(batch)), (power(op.args[0], -1), (*batch, j))]
+    return product(ONE, parts, (*batch, *batch, j), dict(enumerate(op.args[0].shape)))
+
+
+def _of_eigenvalues(op: Op) -> Tensor:
+    Q = Op(op.args[0].shape, "eigenvectors", op.args)
+    return product(ONE, [(Q, (1, 0)), (Q, (2, 0))], (0, 1, 2), dict.fromkeys(range(3), op.shape[0]))
+
+
+def _of_eigenvectors(op: Op) -> Tensor:
+    i, k, a, b, j = range(5)
+    gaps = Op(op.shape, "gaps", (Op(op.shape[:1], "eigenvalues", op.args),))
+    parts = [(op, (i, j)), (gaps, (j, k)), (op, (a, j)), (op, (b, k))]
+    return product(ONE, parts, (i, k, a, b), dict.fromkeys(range(5), op.shape[0]))
+
+
 JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "softmax": _of_softmax,
     "log_softmax": _of_log_softmax,
@@ -75,6 +99,11 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "inv": _of_inverse,
     "logdet": _of_logdet,
     "det": _of_det,
+    "max": _of_largest,
+    "min": _of_largest,
+    "prod": _of_prod,
+    "eigenvalues": _of_eigenvalues,
+    "eigenvectors": _of_eigenvectors,
 }
 """∂op/∂argument, of shape op.shape + argument.shape."""
 

@@ -3,7 +3,7 @@
 from jmc.formula.algebra import ONE, add, negated, product, repeated, scale, split
 from jmc.formula.functions import apply
 from jmc.formula.operators import logsumexp, softmax
-from jmc.formula.tensor import Map, Op, Product, Sum, Tensor, constant
+from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant
 
 
 def quotient(a: Tensor, b: Tensor) -> Tensor | None:
@@ -25,6 +25,11 @@ def logarithm(x: Tensor) -> Tensor:
     """ln x, of which ln Σ exp(u) along one axis is a log-sum-exp, a shift of u taken out."""
     if isinstance(x, Map) and x.function == "abs" and positive(x.args[0]):
         x = x.args[0]
+    if isinstance(x, Product) and x.coefficient == 1 and len(x.factors) == 2:
+        for (chosen, labels), (other, others) in (x.factors, x.factors[::-1]):
+            if _one_hot(chosen) and labels[-1] not in x.out and len(set(x.out)) == len(x.out):
+                parts = [(chosen, labels), (logarithm(other), others)]
+                return product(ONE, parts, x.out, dict(enumerate(x.dims)))
     if isinstance(x, Product) and x.coefficient == 1 and len(x.factors) == 1:
         (e, labels), out = x.factors[0], x.out
         summed = [label for label in labels if label not in out]
@@ -40,6 +45,13 @@ def logarithm(x: Tensor) -> Tensor:
                 terms.append(product(ONE, [(shift, tuple(labels[k] for k in rest))], out, dims))
             return add(terms)
     return apply("log", x)
+
+
+def _one_hot(tensor: Tensor) -> bool:
+    """Whether it is 1 at one place along its last axis, and 0 elsewhere."""
+    if isinstance(tensor, Argument):
+        return "one-hot" in tensor.facts
+    return isinstance(tensor, Op) and (tensor.name == "onehot" or tensor.name.startswith("basis"))
 
 
 def without_constant(u: Tensor, axis: int) -> tuple[Tensor, Tensor | None]:
@@ -93,6 +105,10 @@ def difference(total: Tensor) -> Tensor:
 
 def positive(x: Tensor) -> bool:
     """Whether it is positive as it is written."""
+    if isinstance(x, (Argument, Size)):
+        return isinstance(x, Size) or bool({"positive"} & x.facts)
+    if isinstance(x, Map) and x.function == "power":
+        return positive(x.args[0])
     if isinstance(x, Map):
         return x.function in ("exp", "sigmoid", "cosigmoid", "sech2", "cosh")
     if isinstance(x, Op):

@@ -18,6 +18,12 @@ OPERATORS = {
     "sign of det": ("sign det {0}", r"\operatorname{{sign}}\det {0}"),
     "cholesky": ("chol({0})", r"\operatorname{{chol}}\left({0}\right)"),
     "max": ("max({0})", r"\max\left({0}\right)"),
+    "prod": ("prod({0})", r"\prod\left({0}\right)"),
+    "argmax": ("argmax({0})", r"\operatorname{{argmax}}\left({0}\right)"),
+    "argmin": ("argmin({0})", r"\operatorname{{argmin}}\left({0}\right)"),
+    "eigenvalues": ("eigenvalues({0})", r"\operatorname{{eigenvalues}}\left({0}\right)"),
+    "eigenvectors": ("eigenvectors({0})", r"\operatorname{{eigenvectors}}\left({0}\right)"),
+    "gaps": ("gaps({0})", r"\operatorname{{gaps}}\left({0}\right)"),
     "min": ("min({0})", r"\min\left({0}\right)"),
 }
 # Functions whose argument is not in brackets of its own.
@@ -203,7 +209,7 @@ class Printer:
             above = style.times.join(top) or "1"
             return sign + (style.fraction(above, below) if under else above), PRODUCT
         inside = self.at(body, PRODUCT)
-        if body.op == "hadamard" and (top or under):
+        if (body.op == "hadamard" or _inverse(body)) and (top or under):
             inside = style.bracket.format(inside)
         short = body.op in ("symbol", "call", "operator", "transpose", "ones", "eye", "power")
         if under and not top and short:

@@ -162,6 +162,9 @@ class Reader:
             return self._within(pair, lambda one: one.params[name], args)
         if primitive is p.cond_p and eqn.params.get("branches_platforms") is not None:
             return self._within(pair, lambda one: one.params["branches"][-1], args[1:])
+        if primitive is p.eigh_p and pair.one.params["subset_by_index"] is None and len(args[0].shape) == 2:
+            (A,) = args
+            return [Op(A.shape, "eigenvectors", (A,)), Op(A.shape[:1], "eigenvalues", (A,))]
         if (rule := RULES.get(primitive) or INDEXING.get(primitive)) is None:
             raise NoFormula(f"the operation `{primitive.name}` has no formula")
         return [rule(pair, *args)]

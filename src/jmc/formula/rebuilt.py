@@ -23,8 +23,8 @@ def rebuilt(tensor: Tensor, change: Any) -> Tensor:
     return tensor
 
 
-def written_out(tensor: Tensor) -> Tensor:
-    """The formula without diag(p) − p pᵀ as an operation of its own."""
-    if isinstance(tensor, Op) and tensor.name == "covariance":
-        return written_out(expanded(tensor))
-    return rebuilt(tensor, written_out)
+def written_out(tensor: Tensor, most: int = 0) -> Tensor:
+    """The formula without diag(p) − p pᵀ as an operation of its own, but where it has at most this many axes."""
+    if isinstance(tensor, Op) and tensor.name == "covariance" and len(tensor.shape) > most:
+        return written_out(expanded(tensor), most)
+    return rebuilt(tensor, lambda part: written_out(part, most))

@@ -27,19 +27,44 @@ def cost(tensor: Tensor) -> int:
         case Argument() | Size():
             return 2
         case Sum():
-            return sum(map(cost, tensor.terms)) + (len(tensor.terms) - 1) * max(len(tensor.shape), 1)
+            sign = max(len(tensor.shape), 1) if len(tensor.shape) < 3 else 30  # which no matrix notation has
+            return sum(map(cost, tensor.terms)) + (len(tensor.terms) - 1) * sign
         case Product():
             own = (tensor.coefficient not in (1, -1)) + max(len(tensor.factors) - 1, 0)
             bare = set(tensor.out) - {label for _, labels in tensor.factors for label in labels}
             labels = [label for _, ls in tensor.factors for label in ls]
             loose = [label for label in labels if label not in tensor.out and labels.count(label) == 1]
             weights = sum(len(ls) == 1 for _, ls in tensor.factors) if len(tensor.out) == 2 and labels else 0
-            return own + len(bare) + 2 * len(loose) + weights + sum(cost(factor) for factor, _ in tensor.factors)
+            turned = sum(map(_outer, tensor.children)) if len(tensor.out) == 1 else 0
+            return (
+                own
+                + len(bare)
+                + 2 * len(loose)
+                + weights
+                + 6 * turned
+                + sum(cost(factor) for factor, _ in tensor.factors)
+            )
         case Map() if tensor.function == "power":
             return 2 + cost(tensor.args[0])
         case Map() | Op() | Opaque():
             return 2 + sum(map(cost, tensor.children))
     return 1
+
+
+def _outer(tensor: Tensor) -> bool:
+    """Whether it is a sum of matrices with an outer product among them, of which a vector makes a number."""
+    return isinstance(tensor, Sum) and len(tensor.shape) == 2 and any(_apart(term) for term in tensor.terms)
+
+
+def _apart(term: Tensor) -> bool:
+    """Whether nothing joins the row with the column of a product."""
+    if not isinstance(term, Product) or len(set(term.out)) < 2:
+        return False
+    reached, left = {term.out[0]}, [set(labels) for _, labels in term.factors if len(labels) > 1]
+    while joined := [labels for labels in left if labels & reached]:
+        reached |= set().union(*joined)
+        left = [labels for labels in left if not labels & reached]
+    return term.out[1] not in reached
 
 
 @lru_cache(4096)

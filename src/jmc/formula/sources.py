@@ -1,0 +1,80 @@
+"""What the code of formulas calls: functions that neither overflow nor cancel, for JAX and for NumPy.
+
+``{np}`` and ``{scipy}`` stand for the modules.
+"""
+
+SIGMOID = """\
+def sigmoid(x):
+    e = {np}.exp(-abs(x))
+    return {np}.where(x >= 0, 1, e) / (1 + e)
+"""
+SECH2 = """\
+def sech2(x):
+    e = {np}.exp(-2 * abs(x))
+    return 4 * e / (1 + e) ** 2
+"""
+SPECIAL = "from {scipy} import special\n"
+ERF = "from {scipy}.special import erf, ndtr\n"
+
+DENSITY = """\
+def density(x):
+    return {np}.exp(-x * x / 2) / (2 * {np}.pi) ** 0.5
+"""
+
+COVARIANCE = """\
+def covariance(p):
+    one = {np}.eye(len(p), dtype=bool)
+    rest = {np}.where(one, 0, p[None, :]).sum(1)
+    return {np}.where(one, (p * rest)[:, None], -p[:, None] * p[None, :])
+"""
+SOFTMAX = """\
+def softmax(x):
+    e = {np}.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+"""
+LOGSUMEXP = """\
+def logsumexp(x):
+    top = x.max(-1, keepdims=True)
+    return {np}.log({np}.exp(x - top).sum(-1)) + top[..., 0]
+"""
+LOG_SOFTMAX = """\
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - {np}.log({np}.exp(x).sum(-1, keepdims=True))
+"""
+COMMUTATION = """\
+def commutation(m, n):
+    one = {np}.eye(m * n)
+    return one.reshape(m, n, m * n).transpose(1, 0, 2).reshape(m * n, m * n)
+"""
+GAPS = """\
+def gaps(x):
+    one = {np}.eye(len(x))
+    return (1 - one) / (x[None, :] - x[:, None] + one)
+"""
+HELPERS = {
+    "gaps": GAPS,
+    "covariance": COVARIANCE,
+    "softmax": SOFTMAX,
+    "logsumexp": LOGSUMEXP,
+    "log_softmax": LOG_SOFTMAX,
+}
+OPERATORS = {
+    "inv": "{np}.linalg.inv({0})",
+    "det": "{np}.linalg.det({0})",
+    "logdet": "{np}.linalg.slogdet({0})[1]",
+    "sign of det": "{np}.linalg.slogdet({0})[0]",
+    "cholesky": "{np}.linalg.cholesky({0})",
+    "max": "{0}.max(-1)",
+    "min": "{0}.min(-1)",
+    "prod": "{0}.prod(-1)",
+    "argmax": "{0}.argmax(-1)",
+    "argmin": "{0}.argmin(-1)",
+    "eigenvalues": "{np}.linalg.eigvalsh({0})",
+    "eigenvectors": "{np}.linalg.eigh({0})[1]",
+    "gaps": "gaps({0})",
+    "softmax": "softmax({0})",
+    "covariance": "covariance({0})",
+    "logsumexp": "logsumexp({0})",
+    "log_softmax": "log_softmax({0})",
+}
