@@ -118,14 +118,20 @@ def percent(part: int, whole: int) -> str:
 
 
 def summary(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    wrong = [line for line in lines if not line["right"]]
-    right = [line for line in lines if line["right"]]
-    table = [("cases", f"{len(wrong)} wrong, {len(right)} right")]
+    table = [
+        ("cases", f"{sum(not line['right'] for line in lines)} wrong, {sum(line['right'] for line in lines)} right")
+    ]
 
     def row(what: str, among: Sequence[dict[str, Any]], holds: Callable[[dict[str, Any]], bool]) -> None:
         table.append((what, percent(sum(map(holds, among)), len(among))))
 
-    if any("verdict" in line for line in lines):
+    def told(key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The wrong ones and the right ones of which this is known."""
+        known = [line for line in lines if key in line]
+        return [line for line in known if not line["right"]], [line for line in known if line["right"]]
+
+    wrong, right = told("verdict")
+    if wrong or right:
         conventions = [line for line in right if EQUAL not in line["kinds"]]
         row("wrong ones: judged wrong", wrong, lambda line: line["verdict"] == "wrong")
         row("wrong ones: right kind first", wrong, lambda line: line["rank"] == 1)
@@ -134,10 +140,11 @@ def summary(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
         row("right ones: false alarms", right, lambda line: line["verdict"] in ("wrong", "failed"))
         row("right ones: undecided", right, lambda line: line["verdict"] == "undecided")
         row("other conventions: named", conventions, lambda line: line["verdict"] == "convention" and line["rank"] == 1)
-        seconds = [line["seconds"] for line in lines]
+        seconds = [line["seconds"] for line in (*wrong, *right)]
         table.append(("seconds", f"{sum(seconds):.0f} in all, {max(seconds):.1f} at most"))
     for peer in PEERS:
-        if any(peer in line for line in lines):
+        wrong, right = told(peer)
+        if wrong or right:
             row(f"{peer}: wrong ones rejected", wrong, lambda line, peer=peer: line[peer] != "accepted")
             row(f"{peer}: false alarms", right, lambda line, peer=peer: line[peer] != "accepted")
             same = [line for line in right if EQUAL in line["kinds"]]
@@ -175,12 +182,22 @@ def asked(task: tuple[str, int, str | None]) -> dict[str, Any]:
 sets = functools.cache(halves)
 
 
+def merged(file: Path | None, lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines, with what the file has of those who were not asked now, and of other cases."""
+    kept = json.loads(file.read_text())["cases"] if file and file.exists() else []
+    found = {(line["half"], line["name"]): line for line in kept}
+    for line in lines:
+        key = line["half"], line["name"]
+        found[key] = found.get(key, {}) | line
+    return list(found.values())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="jmc.check and its peers on derivatives written by hand")
     parser.add_argument("--half", choices=SETS, default="all", help="one of the five sets of cases, or all of them")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME")
     parser.add_argument("--skip", choices=("check", "peers"))
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results there, beside what it holds")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
     options = parser.parse_args()
     tasks = [
@@ -199,6 +216,7 @@ def main() -> int:
             said += [f"{peer} {line[peer].split(' ')[0]}" for peer in PEERS if peer in line]
             print(f"{line['name']:32s} {'/'.join(line['kinds']):36s} " + " | ".join(filter(None, said)), flush=True)
     print(f"\n{len(lines)} cases in {time.perf_counter() - began:.0f} s by {options.workers} processes")
+    lines = merged(options.json, lines)
     tables = {
         half: summary([line for line in lines if line["half"] == half]) for half in {line["half"] for line in lines}
     }
