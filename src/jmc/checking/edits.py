@@ -10,7 +10,7 @@ from jax.extend.core import primitives as p
 
 from jmc.checking.meanings import applied
 from jmc.checking.program import STRUCTURAL, Equation
-from jmc.checking.scene import Edit, Scene, Use, floating, live, on, place, uses
+from jmc.checking.scene import SUMS, Edit, Scene, Use, addends, floating, live, on, place, uses
 
 _SUMMED = (p.reduce_sum_p, p.reduce_max_p, p.reduce_min_p, p.reduce_prod_p)
 _CUMULATED = (p.cumsum_p, p.cumprod_p, p.cummax_p, p.cummin_p, p.cumlogsumexp_p)
@@ -41,7 +41,6 @@ _OTHER_FUNCTION = {
     p.reduce_min_p: (p.reduce_max_p,),
 }
 _TERM = ("wrong_term",)
-SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
 _MOST_SUMS = 4  # that are changed together in every combination
 _INNER = 2.5
 """What is changed within a function is further to seek than a factor or a term."""
@@ -70,7 +69,7 @@ def edits(scene: Scene) -> Iterator[Edit]:
 
 def terms(scene: Scene) -> Iterator[Edit]:
     """Each term of each sum left out, or with the other sign."""
-    for at in uses(scene):
+    for at in (*uses(scene), *addends(scene)):
         e = scene.program.equations[at.equation] if at.equation >= 0 else None
         if at.number == scene.wanted or (e is not None and e.eqn.primitive not in SUMS) or not scene.affine(at):
             continue
@@ -84,6 +83,8 @@ def _of_use(scene: Scene, at: Use) -> Iterator[Edit]:
     for a, b in itertools.combinations(range(x.ndim), 2):
         if x.shape[a] == x.shape[b] > 1:
             kinds = ("transposed_layout",) if at.number == scene.wanted else _TURNED
+            if x.ndim > 2 and (a, b) != (x.ndim - 2, x.ndim - 1):
+                kinds = ("wrong_axis", *kinds)  # of a tensor, another axis is what is gone along
             turned = on(at, lambda x, a=a, b=b: np.swapaxes(x, a, b))
             yield Edit(kinds, kinds, f"{name} is transposed", *where, turned, 1)
     for d in range(x.ndim):
@@ -194,7 +195,9 @@ def _of_product(scene: Scene, e: Equation, is_: Any) -> Iterator[Edit]:
         kept = is_(lambda s, other=other, inverse=inverse: 1 / s.values[other] if inverse else s.values[other])
         name = f"the factor {'one over ' if over else ''}{scene.called(i)}"
         kinds = ("missing_factor", "wrong_term")
-        yield Edit(("extra_factor", "wrong_term"), kinds, f"{name} is left out", *where, kept, 0)
+        # whoever forgets a factor has more left than a number
+        bare = 1.5 * (scene.program.source(other) in scene.program.constants)
+        yield Edit(("extra_factor", "wrong_term"), kinds, f"{name} is left out", *where, kept, bare)
         if not inverse:
             twice = is_(
                 lambda s, e=e, i=i, over=over: (

@@ -47,6 +47,8 @@ def _of_one(case: Case, made: Made, none_too_many: bool) -> Iterator[tuple[float
     kinds = list(made.kinds)
     if none_too_many and made.edit.put_in and "extra_factor" in kinds:
         kinds.insert(kinds.index("extra_factor"), "missing_factor")
+    elif not none_too_many and made.edit.put_in and made.done and kinds[0] == "missing_factor":
+        kinds.insert(0, "extra_factor")
     for n, kind in enumerate(kinds):
         yield weight(made) + n * _SECOND, _finding(case, kind, text, made)
 
@@ -71,6 +73,8 @@ def _of_two(case: Case, work: Workshop) -> Ranked:
             cost += TWO if other is not None else 0
         elif other is None:
             continue
+        elif one.kinds[0] == "missing_term" and other.kinds == ("wrong_term",) and other.edit.done[0] == "missing_term":
+            kinds.reverse()  # what is left where a term is dropped from both is what they share: one term is another
         names = [kind for kind, _ in kinds]
         for n, (kind, made) in enumerate(kinds):
             also = next((name for name in names if name != kind), "")

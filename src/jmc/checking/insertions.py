@@ -11,12 +11,11 @@ from jax.extend.core import primitives as p
 from jmc.checking.hypotheses import LEFT, left, sizes_that_explain
 from jmc.checking.observe import Observation
 from jmc.checking.program import STRUCTURAL
-from jmc.checking.scene import Edit, Scene, Use, on, place, uses
+from jmc.checking.scene import SUMS, Edit, Scene, Use, addends, on, place, uses
 
 _LINEAR = (p.mul_p, p.div_p, p.neg_p)
 SLOPES = ("the slope", "1 − v²", "v(1 − v)")
 """What the names of slopes begin with."""
-_SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
 
 # name, the value in a scene, whether it depends on the cotangent, whether something is divided by it, where it is used
 Value = tuple[str, Callable[[Scene], Any], bool, bool, tuple[str, str]]
@@ -25,7 +24,7 @@ Value = tuple[str, Callable[[Scene], Any], bool, bool, tuple[str, str]]
 def numbers(stage: Sequence[Scene], seen: Sequence[Observation]) -> Iterator[Edit]:
     """A term, or what stands within a function, times a number: the one that fits, or a usual one."""
     s = stage[0]
-    for at in uses(s):
+    for at in (*uses(s), *addends(s)):
         none = s.again(s.used(at, np.zeros_like(s.values[at.number])))
         if none.shape != s.own.shape or np.allclose(none, s.own, rtol=1e-12, atol=0):
             continue
@@ -54,7 +53,7 @@ def _within_a_slope(s: Scene, at: Use) -> bool:
         return False
     e = s.program.equations[at.equation]
     products = [s.program.maker(i) for i in e.ins]
-    if e.eqn.primitive in _SUMS and (product := next((m for m in products if m and m.eqn.primitive is p.mul_p), None)):
+    if e.eqn.primitive in SUMS and (product := next((m for m in products if m and m.eqn.primitive is p.mul_p), None)):
         ys = {*product.ins} - {*e.ins}
         return any(o.eqn.primitive is p.sub_p and o.ins[1] in ys for o in s.program.equations) and not {
             *product.ins
@@ -76,8 +75,9 @@ def _fitted(
         said = "has the other sign" if np.isclose(c, -1) else f"is multiplied by {c:.6g}"
         usual = any(np.isclose(abs(c), n) for n in (1, 2, 0.5, 3, 4))
         s = stage[0]
-        term = at.number == s.wanted or (at.equation >= 0 and s.program.equations[at.equation].eqn.primitive in _SUMS)
-        weight = (0 if usual else 2) + (0 if term or at.number in s.cotangent_values else 1.25)
+        term = at.number == s.wanted or (at.equation >= 0 and s.program.equations[at.equation].eqn.primitive in SUMS)
+        odd = 0 if np.isclose(c, -1) else 0.25 if usual else 2
+        weight = odd + (0 if term or at.number in s.cotangent_values else 1.25)
         yield Edit(kinds, kinds, f"{name} {said}", *where, _times(at, c), weight)
     elif sizes_that_explain(seen, fits):
         kinds = ("wrong_term", "mean_vs_sum")
@@ -91,7 +91,7 @@ def _fitted(
 def _beside_a_number(s: Scene, at: Use) -> bool:
     """Whether it is summed with a constant, as in a slope like 1 − y, or with nothing."""
     e = s.program.equations[at.equation] if at.equation >= 0 else None
-    return e is None or e.eqn.primitive not in _SUMS or any(i in s.program.constants for i in e.ins)
+    return e is None or e.eqn.primitive not in SUMS or any(i in s.program.constants for i in e.ins)
 
 
 def _by_sizes(stage: Sequence[Scene], fits: Sequence[float]) -> bool:
@@ -181,7 +181,7 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
         factors = e is None or e.eqn.primitive not in _LINEAR
         # what is summed with a number, or over an axis within a term, is told as part of that term
         beside = e is not None and (
-            (e.eqn.primitive in _SUMS and _beside_a_number(s, at))
+            (e.eqn.primitive in SUMS and _beside_a_number(s, at))
             or (e.eqn.primitive is p.reduce_sum_p and not s.whole(e.outs[0]))
         )
         inner = e is not None and len(e.ins) == 1 and e.eqn.primitive not in (*STRUCTURAL, *_LINEAR, p.reduce_sum_p)
@@ -224,7 +224,7 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
     for at in uses(s):
         x = s.values[at.number]
         e = s.program.equations[at.equation] if at.equation >= 0 else None
-        if at.number in done or (e is not None and at.operand is not None and e.eqn.primitive in _SUMS):
+        if at.number in done or (e is not None and at.operand is not None and e.eqn.primitive in SUMS):
             continue  # what is added to one of them is added to their sum
         done.add(at.number)
         where, name = place(s, at), s.called(at.number)
@@ -253,7 +253,7 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
                 text,
                 *where,
                 made,
-                (1 if what == "a constant" else 1.75) + (0 if usual else 2),
+                1 + (0 if usual else 0.2) if what == "a constant" else 1.75 + (0 if usual else 2),
             )
 
 

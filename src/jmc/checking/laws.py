@@ -44,6 +44,6 @@ def _broken(word: str, one: Any, other: Any, both: Any, none: Any, again: Any) -
     size = max(float(np.max(np.abs(x), initial=0)) for x in (one, other, both)) or 1.0
     if float(np.max(np.abs(both - (one - 2 * other)), initial=0)) > _LINEAR * size:
         return "nonlinear_in_cotangent", f"is not linear in the {word}: u − 2v gives another answer than u less twice v"
-    if not np.all(np.isfinite(none)):
+    if not np.all(np.isfinite(none)) and np.all(np.isfinite(one)):
         return "unknown", f"is not finite for a {word} of zero"
     return None

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
+from jax.extend.core import Literal
 from jax.extend.core import primitives as p
 
 from jmc.checking.oracles import double_precision
@@ -172,6 +173,36 @@ def _iota(params: Any, aval: Any) -> Any:
     return np.broadcast_to(np.arange(aval.shape[params["dimension"]], dtype=aval.dtype).reshape(along), aval.shape)
 
 
+MOST_UNKNOWNS = 128
+"""Of a linear system that is solved by its matrix, column by column."""
+
+
+def _solved(params: Any, aval: Any, *operands: Any) -> Any:
+    """What a matrix, given by its product with any vector, takes to the right side: its factors need not be known."""
+    consts, b = operands[:-1], operands[-1]
+    if np.size(b) > MOST_UNKNOWNS or len(consts) != params["const_lengths"].matvec:
+        return None
+    matvec = params["jaxprs"].matvec
+    basis = np.eye(b.size, dtype=b.dtype).reshape(b.size, *b.shape)
+    columns = [np.ravel(evaluated(matvec.jaxpr, matvec.consts, [*consts, e])[0]) for e in basis]
+    try:
+        return np.linalg.solve(np.array(columns).T, np.ravel(b)).reshape(aval.shape)
+    except np.linalg.LinAlgError:
+        return np.full(aval.shape, np.nan)
+
+
+def evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    """The values of a program of equations."""
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+    def read(atom: Any) -> Any:
+        return array(atom.val) if isinstance(atom, Literal) else values[atom]
+
+    for eqn in jaxpr.eqns:
+        values.update(zip(eqn.outvars, applied(eqn, [read(atom) for atom in eqn.invars]), strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
 def _top(at: Any) -> Callable[..., Any]:
     return lambda params, aval, x: at(x, params["axes"][0]).astype(aval.dtype)
 
@@ -185,6 +216,7 @@ _SHAPED: dict[Any, Callable[..., Any]] = {
     ),
     p.squeeze_p: lambda params, aval, x: np.reshape(x, aval.shape),
     p.transpose_p: lambda params, aval, x: np.transpose(x, params["permutation"]),
+    p.linear_solve_p: _solved,
     p.rev_p: lambda params, aval, x: np.flip(x, params["dimensions"]),
     p.concatenate_p: lambda params, aval, *xs: np.concatenate(xs, params["dimension"]),
     p.dot_general_p: _dot,

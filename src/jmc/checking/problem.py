@@ -183,18 +183,24 @@ def _every_direction(tangents: Any, leaves: Any, us: Any, moving: Any) -> list[A
     found: list[Any] = []
     for k, (x, size) in enumerate(zip(moved, sizes, strict=True)):
         basis = jnp.eye(size, dtype=x.dtype).reshape(size, *np.shape(x))
+        turned = jnp.issubdtype(x.dtype, jnp.complexfloating)
         zeros = [jnp.zeros_like(y) for y in moved]
 
         def along(v: Any, k: int = k, zeros: Any = zeros) -> Any:
             outs = tangents(leaves, replaced(zeros, [k], [v]))
             return sum(jnp.sum(u.astype(out.dtype) * out) for u, out in zip(us, outs, strict=True))
 
-        try:
-            rows = jax.vmap(along)(basis)
-        except BadClaim:
-            raise
-        except Exception:  # NumPy inside, or branches on values
-            rows = jnp.stack([along(v) for v in basis]) if size else jnp.zeros(0, x.dtype)
+        def all_along(basis: Any, along: Any = along, x: Any = x) -> Any:
+            try:
+                return jax.vmap(along)(basis)
+            except BadClaim:
+                raise
+            except Exception:  # NumPy inside, or branches on values
+                return jnp.stack([along(v) for v in basis]) if len(basis) else jnp.zeros(0, x.dtype)
+
+        rows = all_along(basis)
+        if turned:  # c with Re(c v) = Re Σ u ∂f, whether or not the rule is linear over complex numbers
+            rows = rows.real - 1j * all_along(1j * basis).real
         found.append(jnp.reshape(rows, np.shape(x)))
     return found
 

@@ -11,7 +11,7 @@ from jax.extend import source_info_util
 from jax.extend.core import Literal
 from jax.extend.core import primitives as p
 
-from jmc.checking.meanings import applied, array, known
+from jmc.checking.meanings import MOST_UNKNOWNS, applied, array, known
 from jmc.checking.oracles import double_precision
 from jmc.checking.primal import nested
 
@@ -29,9 +29,15 @@ class Equation:
         return self.eqn.primitive.name
 
     @functools.cached_property
+    def place(self) -> tuple[str, str, str]:
+        """Where it is written, to the column, of which derivative of that it is a part, and its name."""
+        info = self.eqn.source_info
+        return (source_info_util.summarize(info) or "", str(info.name_stack), self.name)
+
+    @functools.cached_property
     def line(self) -> str:
         """``file.py:12``, or nothing."""
-        return short(source_info_util.summarize(self.eqn.source_info) or "")
+        return short(self.place[0])
 
 
 STRUCTURAL = {
@@ -66,7 +72,11 @@ class Program:
         consts = [self._constant(c) for c in closed.consts]
         self.outputs = self._flattened(closed.jaxpr, consts, self.inputs)
         self.equations = self._live()
-        self._makers = {n: e for e in self.equations for n in e.outs}
+        self._made_at = {n: k for k, e in enumerate(self.equations) for n in e.outs}
+        self._used_at: dict[int, list[int]] = {}
+        for k, e in enumerate(self.equations):
+            for i in {*e.ins}:
+                self._used_at.setdefault(i, []).append(k)
         self._ways: dict[Any, list[Equation]] = {}
         self._needed: dict[int, set[int]] = {}
 
@@ -92,6 +102,7 @@ class Program:
             if (inner := nested(eqn)) is not None:
                 outs = self._flattened(inner[0], [self._constant(c) for c in inner[1]], operands)
             else:
+                operands = _used(eqn, operands)
                 key = _key(eqn, [self._same.get(i, i) for i in operands])
                 outs = self._known.get(key) or tuple(self._new() for _ in eqn.outvars)
                 if key is None or key not in self._known:
@@ -152,19 +163,20 @@ class Program:
         """The equations between some values and the last one; ``inclusive``: those that make the first ones, too."""
         key = (inclusive, *numbers)
         if key not in self._ways:
-            reached, needed = set(numbers[:-1]), self.needed(numbers[-1])
-            found = []
-            for e in self.equations:
-                own = inclusive and not reached.isdisjoint(e.outs)
-                if (own or not reached.isdisjoint(e.ins)) and not needed.isdisjoint(e.outs):
-                    found.append(e)
-                    reached.update(e.outs)
-            self._ways[key] = found
+            needed, open_ = self.needed(numbers[-1]), list(numbers[:-1])
+            found = {self._made_at[n] for n in open_ if inclusive and n in self._made_at}
+            while open_:
+                for k in self._used_at.get(open_.pop(), ()):
+                    if k not in found and not needed.isdisjoint(self.equations[k].outs):
+                        found.add(k)
+                        open_ += self.equations[k].outs
+            self._ways[key] = [self.equations[k] for k in sorted(found)]
         return self._ways[key]
 
     def maker(self, number: int) -> Equation | None:
         """The equation that a value comes from."""
-        return self._makers.get(number)
+        at = self._made_at.get(number)
+        return None if at is None else self.equations[at]
 
     def source(self, number: int) -> int:
         """The value that this one repeats or reshapes."""
@@ -188,6 +200,13 @@ class Program:
             if not found.isdisjoint(e.ins):
                 found.update(e.outs)
         return found
+
+
+def _used(eqn: Any, operands: list[int]) -> list[int]:
+    """The operands that matter to the result: of a linear system its matrix and its right side, not its factors."""
+    if eqn.primitive is p.linear_solve_p and len(eqn.outvars) == 1 and eqn.outvars[0].aval.size <= MOST_UNKNOWNS:
+        return [*operands[: eqn.params["const_lengths"].matvec], operands[-1]]
+    return operands
 
 
 def _key(eqn: Any, operands: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ from jax.extend.core import primitives as p
 from jmc.checking.meanings import applied
 from jmc.checking.program import STRUCTURAL, Equation, Program
 
+SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
 _SPREAD = (p.broadcast_in_dim_p, p.reshape_p, p.squeeze_p, p.convert_element_type_p, p.copy_p)
 
 
@@ -98,7 +99,7 @@ class Scene:
         return None if self.wanted in wide else self.project(now.get(self.wanted, self.values[self.wanted]))
 
     def affine(self, at: "Use") -> bool:
-        """Whether the derivative is an affine function of a value at a use, and depends on it but by thresholds."""
+        """Whether the derivative depends on a value at a use, and is an affine function of it but for thresholds."""
         if at not in self._affine:
             x = self.values[at.number]
             found = [self.again(self.used(at, c * x)) for c in (0, 2, 3)]
@@ -107,7 +108,8 @@ class Scene:
             near = [
                 float(np.max(np.abs(y - none - c * (self.own - none)), initial=0)) for c, y in ((2, two), (3, three))
             ]
-            self._affine[at] = bool(np.isfinite(size) and max(near) <= 1e-9 * size)
+            moves = float(np.max(np.abs(self.own - none), initial=0)) > 1e-9 * size
+            self._affine[at] = bool(np.isfinite(size) and moves and max(near) <= 1e-9 * size)
         return self._affine[at]
 
     def whole(self, number: int) -> bool:
@@ -129,6 +131,11 @@ class Scene:
 
     def called(self, number: int) -> str:
         """A value, in words."""
+        if number not in self._called:
+            self._called[number] = self._words(number)
+        return self._called[number]
+
+    def _words(self, number: int) -> str:
         if number in self.program.inputs:
             return f"`{self.names[self.program.inputs.index(number)]}`"
         e = self.program.maker(number)
@@ -136,24 +143,30 @@ class Scene:
             return "a constant"
         if e.eqn.primitive in STRUCTURAL and e.ins:
             return self.called(e.ins[0])
-        if (function := self._function_of_slope(number, e.line)) is not None:
-            return f"the slope of `{function}`"
+        v = np.asarray(self.values[number])
+        for function, made, slope in self._slopes.get(e.line, ()):
+            if made != number and slope.shape == v.shape and np.allclose(slope, v, rtol=1e-6, atol=1e-8):
+                return f"the slope of `{function}`"
         return f"the value of `{e.name}`"
 
-    def _function_of_slope(self, number: int, line: str) -> str | None:
-        """The element-wise function on this line of which these are the slopes."""
-        v = np.asarray(self.values[number])
+    @functools.cached_property
+    def _called(self) -> dict[int, str]:
+        return {}
+
+    @functools.cached_property
+    def _slopes(self) -> dict[str, list[tuple[str, int, np.ndarray]]]:
+        """By line, the element-wise functions of one array, what they make, and their slopes."""
+        found: dict[str, list[tuple[str, int, np.ndarray]]] = {}
         for e in self.program.equations:
-            if e.line != line or len(e.ins) != 1 or e.eqn.primitive not in ELEMENTWISE or number in e.outs:
+            if len(e.ins) != 1 or e.eqn.primitive not in ELEMENTWISE:
                 continue
             x = np.asarray(self.values[e.ins[0]])
-            if x.shape != v.shape or x.dtype.kind != "f" or x.dtype != v.dtype:
-                continue
-            h = 1e-6
-            ahead, behind = (applied(e.eqn, [x + s])[0] for s in (h, -h))
-            if np.allclose((ahead - behind) / (2 * h), v, rtol=1e-6, atol=1e-8):
-                return e.name
-        return None
+            if x.dtype.kind in "fc":
+                h = 1e-6
+                ahead, behind = (applied(e.eqn, [x + s])[0] for s in (h, -h))
+                if np.asarray(ahead).dtype == x.dtype:
+                    found.setdefault(e.line, []).append((e.name, e.outs[0], (ahead - behind) / (2 * h)))
+        return found
 
 
 @dataclass(frozen=True)
@@ -224,6 +237,12 @@ def uses(scene: Scene) -> list[Use]:
     found.append(Use(scene.wanted, -1, None))
     found += [Use(i, -1, None) for i, count in often.items() if count > 1]
     return found
+
+
+def addends(scene: Scene) -> list[Use]:
+    """Constants that are added to what the derivative is made by."""
+    every = [(Use(i, n, k), e) for n, e in live(scene) if e.eqn.primitive in SUMS for k, i in enumerate(e.ins)]
+    return [at for at, _ in every if at.number in scene.program.constants and floating(scene.values[at.number])]
 
 
 def place(scene: Scene, at: Use) -> tuple[str, str]:

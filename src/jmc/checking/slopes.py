@@ -8,7 +8,7 @@ import numpy as np
 
 from jmc.checking.meanings import applied
 from jmc.checking.program import Equation
-from jmc.checking.scene import ELEMENTWISE, Edit, Scene, floating
+from jmc.checking.scene import ELEMENTWISE, SUMS, Edit, Scene, floating
 
 _STEP = 1e-6
 _LONGEST = 8  # equations that a step may have
@@ -45,9 +45,14 @@ def steps(scene: Scene) -> Iterator[Edit]:
             way = scene.program.way(a, b)
             if not 1 < len(way) <= _LONGEST or not way[-1].outs or b not in way[-1].outs:
                 continue
-            plain = all(e.eqn.primitive in ELEMENTWISE for e in way)
+            primitives = [e.eqn.primitive for e in way]
+            plain = all(primitive in ELEMENTWISE for primitive in primitives)
             text = f"what stands between {scene.called(a)} and {scene.called(b)} is left out"
             kinds = ("missing_factor", "wrong_term") if plain else ("missing_term", "missing_factor")
+            if plain and any(primitive in SUMS for primitive in primitives):
+                kinds = ("missing_term", "missing_factor")
+            elif plain and _masked(scene.values[b], scene.values[a]):
+                kinds = ("region", "missing_factor")
 
             def made_of(s: Scene, a: int = a, b: int = b) -> Any:
                 return s.again({b: s.values[a]})
@@ -57,16 +62,26 @@ def steps(scene: Scene) -> Iterator[Edit]:
             )
 
 
+def _masked(x: np.ndarray, of: np.ndarray) -> bool:
+    """Whether it is the other one here and nothing there."""
+    return bool(np.all((x == 0) | (x == of)) and np.any(x != of))
+
+
 def _pairs(scene: Scene, moving: list[int], slope: np.ndarray) -> Iterator[tuple[int, int]]:
     """Cotangents of which one is the other one times a slope."""
-    for a in moving:
-        x = np.asarray(scene.values[a])
-        if x.shape != slope.shape or not np.any(x):
-            continue
-        for b in moving:
-            y = np.asarray(scene.values[b])
-            if a != b and y.shape == x.shape and np.allclose(y, x * slope, rtol=1e-6, atol=1e-8 * np.max(np.abs(y))):
-                yield a, b
+    alike = [n for n in moving if np.shape(scene.values[n]) == slope.shape and np.any(scene.values[n])]
+    if not alike:
+        return
+    weights = np.cos(1 + np.arange(slope.size)).reshape(slope.shape)
+    x = np.stack([scene.values[n] for n in alike])
+    each = tuple(range(1, x.ndim))
+    sums, sloped = np.sum(x * weights, each), np.sum(x * slope * weights, each)
+    size = np.sum(np.abs(x), each)
+    # most are told apart by one sum
+    for i, j in np.argwhere(np.abs(sloped[:, None] - sums) <= 1e-5 * size):
+        near = i != j and np.allclose(x[j], x[i] * slope, rtol=1e-6, atol=1e-8 * np.max(np.abs(x[j])))
+        if near:
+            yield alike[i], alike[j]
 
 
 def _slope(s: Scene, e: Equation, at_value: bool) -> np.ndarray | None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmc.checking import exact
+from jmc.checking.iteration import unfinished
 from jmc.checking.oracles import differences, double_precision
 from jmc.checking.primal import stripped
 from jmc.checking.problem import Problem, replaced
@@ -67,6 +68,15 @@ class Reference:
         """f there, in float64."""
         leaves = wide(leaves)
         return self.program("value", self.problem.f, leaves)(leaves)
+
+    def unfinished(self, points: Sequence[Sequence[Any]]) -> list[bool]:
+        """At which points an iteration in f still moves that is at rest at the first."""
+        points = list(map(wide, points))
+        programs = [self.program("value", self.problem.f, leaves) for leaves in points]
+        runs = [program.run(leaves) for program, leaves in zip(programs, points, strict=True)]
+        alike = [k for k, program in enumerate(programs) if program.plan == programs[0].plan]
+        found = dict(zip(alike, unfinished(programs[0], [runs[k] for k in alike]), strict=True))
+        return [found.get(k, False) for k in range(len(points))]
 
     def at(self, leaves: Sequence[Any], us: Sequence[Any]) -> Truth:
         """The true cotangents of the moving leaves for the cotangents ``us`` of the value."""
@@ -205,19 +215,19 @@ class Reference:
         found = []
         for k in self.moving:
             largest = float(np.max(np.abs(leaves[k]), initial=0))
-            alone = len(outs) == 1 and outs[0].shape == np.shape(leaves[k]) and self._elementwise(leaves, k)
+            alone = len(self.moving) == 1 and self.elementwise(leaves, us, k)
             found.append(
                 np.abs(us[0] * outs[0]) / np.maximum(np.abs(leaves[k]), 1e-3) if alone else size / max(largest, 1e-3)
             )
         return found
 
-    def _elementwise(self, leaves: Any, k: int) -> bool:
-        """Whether each output depends on the entry at its own place alone: half of them moved, the others stay."""
-        if len(self.moving) > 1 or np.iscomplexobj(leaves[k]):
+    def elementwise(self, leaves: Sequence[Any], us: Sequence[Any], k: int) -> bool:
+        """Whether each entry of leaf k moves the output at its own place alone: of half of those, half is moved."""
+        if len(us) != 1 or np.shape(us[0]) != np.shape(leaves[k]) or np.iscomplexobj(leaves[k]):
             return False
         mask = np.arange(np.size(leaves[k])).reshape(np.shape(leaves[k])) % 2.0
-        (moved,) = self._pushed(leaves, [mask])
-        return bool(np.all(moved[mask == 0] == 0))
+        found = self.pulled(leaves, [us[0] * mask])[self.moving.index(k)]
+        return bool(np.all(found[mask == 0] == 0))
 
 
 def slope_exactly(f: Callable[..., Any], leaves: Sequence[Any], k: int, index: Any) -> float | None:

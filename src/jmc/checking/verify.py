@@ -24,7 +24,7 @@ def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
 
 def _verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     observer = Observer(problem, given, seed)
-    seen = list(observer.observations())
+    seen = _settled(observer, list(observer.observations()))
     report = Report(problem.name, problem.mode, [leaf.name for leaf in problem.leaves])
     report.warnings = list(degenerate(problem, given))
     report.points = [o.point.kind for o in seen]
@@ -68,7 +68,12 @@ def _verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     for k in range(count):
         name, argnum = problem.named(k)
         if k not in wrong:
-            found += kinks[k] + [x for x in _at_edges(problem, k, seen) if not kinks[k] or x.kind != "region"]
+            undefined = [o for o in seen if _undefined(observer, o, k)]
+            if undefined:
+                text = "is not finite where entries are 0 or equal, though the derivative is: it divides by 0 there"
+                report.notes.append(f"∂/∂{name} {text}")
+            rest = [o for o in seen if o not in undefined]
+            found += kinks[k] + [x for x in _at_edges(problem, k, rest) if not kinks[k] or x.kind != "region"]
         elif all(finding.name != name for finding in found):
             rest = f"; {report.worst}" if report.worst is not None else ""
             text = f"∂/∂{name} is wrong, and no single mistake that jmc knows explains it{rest}"
@@ -76,6 +81,16 @@ def _verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
     report.findings = found + complaints
     report.verdict = _verdict(report.findings)
     return report
+
+
+def _settled(observer: Observer, seen: list[Observation]) -> list[Observation]:
+    """Those where the rule is right, or where iterations that have come to rest at the first have done so as well."""
+    if not any(o.wrong for o in seen):
+        return seen
+    moving = observer.reference.unfinished([o.leaves for o in seen])
+    left_out = [o for o, moves in zip(seen, moving, strict=True) if moves and o.wrong]
+    observer.skipped += [f"{o.point.kind}: an iteration of the function has not come to rest there" for o in left_out]
+    return [o for o in seen if o not in left_out]
 
 
 def _errors(problem: Problem, observer: Observer, o: Observation) -> list[tuple[str, np.ndarray, float]]:
@@ -107,6 +122,17 @@ def _verdict(findings: Sequence[Finding]) -> str:
     first = {finding.name: finding for finding in reversed(findings)}.values()
     # A convention is about the derivative as a whole; at one operation of a program it is a mistake.
     return "convention" if all(each.kind in CONVENTIONS and not each.operation for each in first) else "wrong"
+
+
+def _undefined(observer: Observer, o: Observation, k: int) -> bool:
+    """Whether a claim has no value at zeros or ties in whole arrays, which nobody gave.
+
+    Of an element-wise function one entry suffices, and that is a mistake.
+    """
+    c, off = o.claimed[k], o.off[k]
+    if o.point.kind != "zeros" or c is None or c.shape != off.shape or not np.any(off) or np.any(np.isfinite(c[off])):
+        return False
+    return not observer.reference.elementwise(o.leaves, o.us, observer.problem.moving[k])
 
 
 def _at_edges(problem: Problem, k: int, seen: Sequence[Observation]) -> list[Finding]:
