@@ -21,11 +21,11 @@ TWO = 1.5
 def explained(case: Case, observer: Observer) -> tuple[Ranked, Workshop]:
     """Findings with how far-fetched they are, the nearest first."""
     work = Workshop(case, observer)
-    singles = work.singles()
-    # a factor too many stands in the rule; where none can be taken out, one over it is missing
-    too_many = any(not made.done and made.kinds[0] == "extra_factor" and not made.edit.put_in for made in singles)
-    found = [item for made in singles for item in _of_one(case, made, bool(work.claim) and not too_many)]
-    if not found or min(cost for cost, _ in found) >= FAR:
+    found = _of_singles(case, work, work.singles())
+    if work.loops and _far(found):
+        steps = Workshop(case, observer, written_out=True)
+        found += _of_singles(case, steps, steps.repeats())
+    if _far(found):
         found += _of_two(case, work)
     if not found:
         for kind, text, undone in projections(case):
@@ -34,6 +34,16 @@ def explained(case: Case, observer: Observer) -> tuple[Ranked, Workshop]:
                 found += [(weight(made) + 1, _finding(case, kind, both, made, made.kinds[0]))]
                 found += [(weight(made) + 1, _finding(case, k, both, made, kind)) for k in made.kinds[:1]]
     return sorted(found, key=lambda item: item[0]), work
+
+
+def _far(found: Ranked) -> bool:
+    return all(cost >= FAR for cost, _ in found)
+
+
+def _of_singles(case: Case, work: Workshop, singles: Sequence[Made]) -> Ranked:
+    # a factor too many stands in the rule; where none can be taken out, one over it is missing
+    too_many = any(not made.done and made.kinds[0] == "extra_factor" and not made.edit.put_in for made in singles)
+    return [item for made in singles for item in _of_one(case, made, bool(work.claim) and not too_many)]
 
 
 def _finding(case: Case, kind: str, text: str, made: Made, also: str = "") -> Finding:

@@ -10,8 +10,8 @@ from jax.extend.core import primitives as p
 
 from jmc.checking.hypotheses import LEFT, left, sizes_that_explain
 from jmc.checking.observe import Observation
-from jmc.checking.program import STRUCTURAL
-from jmc.checking.scene import SUMS, Edit, Scene, Use, addends, on, place, uses
+from jmc.checking.operations import STRUCTURAL, SUMS
+from jmc.checking.scene import Edit, Rules, Scene, Use, addends, on, place, uses
 
 _LINEAR = (p.mul_p, p.div_p, p.neg_p)
 SLOPES = ("the slope", "1 − v²", "v(1 − v)")
@@ -119,7 +119,7 @@ def _fits(at: Use, stage: Sequence[Scene]) -> list[float] | None:
     return found
 
 
-def _times(at: Use, c: float) -> Callable[[Scene], Any]:
+def _times(at: Use, c: float) -> Rules:
     return on(at, lambda x: c * x)
 
 

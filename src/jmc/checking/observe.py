@@ -158,13 +158,13 @@ class Observer:
                     self._compiled[rule, wide_] = None
             return _numpy(rule(*arrays))
 
-    def claim_program(self, leaves: Any, us: Any, rule: Any = None) -> Program | None:
+    def claim_program(self, leaves: Any, us: Any, rule: Any = None, written_out: bool = False) -> Program | None:
         """The rule's program in float64; None where it cannot be traced: NumPy inside, or branches on values."""
         rule = rule or self.problem.claim
-        key = (rule, *((x.shape, x.dtype) for x in (*leaves, *us)))
+        key = (rule, written_out, *((x.shape, x.dtype) for x in (*leaves, *us)))
         if key not in self._traced:
             try:
-                self._traced[key] = Program(rule, list(leaves), list(us))
+                self._traced[key] = Program(rule, list(leaves), list(us), written_out=written_out)
             except BadClaim:
                 raise
             except Exception:

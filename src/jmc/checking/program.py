@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import source_info_util
 from jax.extend.core import Literal
 from jax.extend.core import primitives as p
 
 from jmc.checking.meanings import MOST_UNKNOWNS, applied, array, known
+from jmc.checking.operations import STRUCTURAL
 from jmc.checking.oracles import double_precision
 from jmc.checking.primal import nested
 
@@ -40,26 +42,19 @@ class Equation:
         return short(self.place[0])
 
 
-STRUCTURAL = {
-    p.broadcast_in_dim_p,
-    p.reshape_p,
-    p.squeeze_p,
-    p.convert_element_type_p,
-    p.copy_p,
-    p.transpose_p,
-    p.stop_gradient_p,
-}
-"""What moves entries and changes none."""
-
-
 _BOUND = 40  # what JAX is asked for costs more
+_WRITTEN_OUT = 400  # equations that a loop may have in all its steps
 _SHORT = 64  # entries of constants that are told from each other
 
 
 class Program:
-    """``f`` at arrays of these shapes and types, traced in double precision, with all that it calls once in place."""
+    """``f`` at arrays of these shapes and types, traced in double precision, with all that it calls once in place.
 
-    def __init__(self, f: Callable[..., Any], *args: Any):
+    ``written_out``: with every step of its short loops, too.
+    """
+
+    def __init__(self, f: Callable[..., Any], *args: Any, written_out: bool = False):
+        self.written_out = written_out
         with double_precision():
             closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
         self.tree = jax.tree.structure(shape)
@@ -68,6 +63,7 @@ class Program:
         self.count = 0
         self._known: dict[Any, tuple[int, ...]] = {}  # what is computed twice is one value
         self._same: dict[int, Any] = {}  # constants by what they are
+        self._stacks: dict[int, list[int]] = {}  # arrays of which each entry is a step's
         self.inputs = [self._new() for _ in closed.jaxpr.invars]
         consts = [self._constant(c) for c in closed.consts]
         self.outputs = self._flattened(closed.jaxpr, consts, self.inputs)
@@ -101,6 +97,8 @@ class Program:
             operands = [read(atom) for atom in eqn.invars]
             if (inner := nested(eqn)) is not None:
                 outs = self._flattened(inner[0], [self._constant(c) for c in inner[1]], operands)
+            elif self.written_out and _short(eqn):
+                outs = self._steps(eqn, operands)
             else:
                 operands = _used(eqn, operands)
                 key = _key(eqn, [self._same.get(i, i) for i in operands])
@@ -111,6 +109,41 @@ class Program:
                         self._known[key] = outs
             known.update(zip(eqn.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _steps(self, eqn: Any, operands: list[int]) -> list[int]:
+        """A loop with each of its steps in place."""
+        params, body = eqn.params, eqn.params["jaxpr"]
+        fixed, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
+        carry, consts = operands[fixed:carried], [self._constant(c) for c in body.consts]
+        columns = [self._entries(n, v.aval, eqn) for n, v in zip(operands[carried:], eqn.invars[carried:], strict=True)]
+        rows: list[list[int]] = [[] for _ in range(params["length"])]
+        for t in reversed(range(len(rows))) if params["reverse"] else range(len(rows)):
+            now = [*operands[:fixed], *carry, *(column[t] for column in columns)]
+            outs = self._flattened(body.jaxpr, consts, now)
+            carry, rows[t] = outs[: len(carry)], outs[len(carry) :]
+        made = [list(column) for column in zip(*rows, strict=True)]
+        avals = [v.aval for v in eqn.outvars[len(carry) :]]
+        return [*carry, *(self._stacked(column, aval, eqn) for column, aval in zip(made, avals, strict=True))]
+
+    def _entries(self, number: int, aval: Any, eqn: Any) -> list[int]:
+        """The entries of an array along its first axis."""
+        if number not in self._stacks:
+            like = jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+            self._stacks[number] = self._inlined(lambda x: [x[t] for t in range(aval.shape[0])], eqn, [number], like)
+        return self._stacks[number]
+
+    def _stacked(self, numbers: list[int], aval: Any, eqn: Any) -> int:
+        likes = [jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype)] * len(numbers)
+        (made,) = self._inlined(lambda *x: jnp.stack(x), eqn, numbers, *likes)
+        self._stacks[made] = numbers
+        return made
+
+    def _inlined(self, f: Callable[..., Any], of: Any, operands: list[int], *likes: Any) -> list[int]:
+        """What moves entries about for an equation, as written where that is."""
+        with double_precision():
+            closed = jax.make_jaxpr(f)(*likes)
+        jaxpr = closed.jaxpr.replace(eqns=[e.replace(source_info=of.source_info) for e in closed.jaxpr.eqns])
+        return self._flattened(jaxpr, [self._constant(c) for c in closed.consts], operands)
 
     def _live(self) -> list[Equation]:
         needed = set(self.outputs)
@@ -138,6 +171,11 @@ class Program:
                 for n, x in zip(e.outs, applied(e.eqn, [values[i] for i in e.ins]), strict=True):
                     values[n] = x
         return values
+
+    @functools.cached_property
+    def loops(self) -> bool:
+        """Whether it has loops that could be written out."""
+        return any(_short(e.eqn) for e in self.equations)
 
     @functools.cached_property
     def plan(self) -> list[Any]:
@@ -207,6 +245,13 @@ def _used(eqn: Any, operands: list[int]) -> list[int]:
     if eqn.primitive is p.linear_solve_p and len(eqn.outvars) == 1 and eqn.outvars[0].aval.size <= MOST_UNKNOWNS:
         return [*operands[: eqn.params["const_lengths"].matvec], operands[-1]]
     return operands
+
+
+def _short(eqn: Any) -> bool:
+    """Whether it is a loop that can be written out."""
+    if eqn.primitive is not p.scan_p:
+        return False
+    return 0 < eqn.params["length"] * len(eqn.params["jaxpr"].eqns) <= _WRITTEN_OUT
 
 
 def _key(eqn: Any, operands: Sequence[Any]) -> Any:

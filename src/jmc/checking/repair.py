@@ -17,6 +17,7 @@ from jmc.checking.edits import edits, terms
 from jmc.checking.hypotheses import LEFT, Case, left
 from jmc.checking.insertions import Value, additions, insertions, numbers, of_program, values
 from jmc.checking.observe import Observation, Observer
+from jmc.checking.repeats import repeated
 from jmc.checking.scene import Edit, Scene
 from jmc.checking.slopes import steps
 
@@ -42,10 +43,19 @@ class Made:
 
 
 class Workshop:
-    """The programs of a claim and of the truth at the observations at which they are built alike."""
+    """The programs of a claim and of the truth at the observations at which they are built alike.
 
-    def __init__(self, case: Case, observer: Observer, project: Callable[[Any], np.ndarray] = np.asarray):
-        self.case, self.observer, self.project = case, observer, project
+    ``written_out``: with each step of their loops; ``project``: what is done to a claim before it is compared.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        observer: Observer,
+        project: Callable[[Any], np.ndarray] = np.asarray,
+        written_out: bool = False,
+    ):
+        self.case, self.observer, self.project, self.written_out = case, observer, project, written_out
         self.truth, self.seen = self._staged(self._true, [project(c) for c, _ in case.pairs], case.seen)
         claims = {id(o): t for o, (_, t) in zip(case.seen, case.pairs, strict=True)}
         self.claim, self.claimed_at = self._staged(self._claimed, [claims[id(o)] for o in case.seen], case.seen)
@@ -85,16 +95,21 @@ class Workshop:
         return stage, kept
 
     def _true(self, o: Observation) -> Any:
-        program = self.observer.reference.pull_program(o.leaves, o.us)
+        program = self.observer.reference.pull_program(o.leaves, o.us, self.written_out)
         return program, program.outputs[self.case.index]
 
     def _claimed(self, o: Observation) -> Any:
         if o.claimed is o.own or o.claimed[self.case.index] is None:
             return None
-        program = self.observer.claim_program(o.leaves, o.us)
+        program = self.observer.claim_program(o.leaves, o.us, None, self.written_out)
         if program is None:
             return None
         return program, program.outputs[sum(c is not None for c in o.claimed[: self.case.index])]
+
+    @property
+    def loops(self) -> bool:
+        """Whether there are loops that could be written out."""
+        return any(s.program.loops for s in (*self.truth[:1], *self.claim[:1]))
 
     def power(self) -> list[tuple[str, bool]]:
         """Each plain mistake in the true derivative, and whether it shows at any of these observations."""
@@ -118,15 +133,25 @@ class Workshop:
             found += _exact(self._of_claim(), self.claim, False)
         return sorted(found, key=weight)
 
+    def repeats(self) -> list[Made]:
+        """The edits made in every step of a loop that explain the claim, likewise."""
+        if not self.truth or any(s.own.shape != s.goal.shape for s in self.truth):
+            return []
+        found = [*_exact(_each(repeated(self.truth[0])), self.truth, True)]
+        if self.claim:
+            found += _exact(_each(repeated(self.claim[0])), self.claim, False)
+        return sorted(found, key=weight)
+
     def _of_truth(self) -> Iterator[Edit]:
         first = self.truth[0]
         put_in = insertions(self.truth, values(self.truth, ()))
-        return _each(numbers(self.truth, self.seen), steps(first), edits(first), put_in)
+        return _each(repeated(first), numbers(self.truth, self.seen), steps(first), edits(first), put_in)
 
     def _of_claim(self) -> Iterator[Edit]:
         found = values(self.claim, self._pool())
         put_in, added = insertions(self.claim, found), additions(self.claim, found)
-        return _each(numbers(self.claim, self.seen), edits(self.claim[0]), put_in, added)
+        first = self.claim[0]
+        return _each(repeated(first), numbers(self.claim, self.seen), edits(first), put_in, added)
 
     def _pool(self) -> list[Value]:
         """Values of the truth's program, for use in the claim's."""
@@ -137,11 +162,17 @@ class Workshop:
         """Two mistakes: one undone, one made, up to a number; or one up to a number that is not 1."""
         if not self.truth or any(s.own.shape != s.goal.shape for s in self.truth):
             return
-        done = _tried([*terms(self.truth[0]), *steps(self.truth[0]), *edits(self.truth[0])], self.truth, True)
+        done = _tried(
+            [*repeated(self.truth[0]), *terms(self.truth[0]), *steps(self.truth[0]), *edits(self.truth[0])],
+            self.truth,
+            True,
+        )
         undone: list[Made] = []
         if self.claim:
             simple = (e for e in insertions(self.claim, values(self.claim, self._pool())) if e.weight <= _SIMPLE)
-            undone = _tried([*terms(self.claim[0]), *edits(self.claim[0]), *simple], self.claim, False)
+            undone = _tried(
+                [*repeated(self.claim[0]), *terms(self.claim[0]), *edits(self.claim[0]), *simple], self.claim, False
+            )
         yield from _meeting(done, undone, self.truth, self.claim or self.truth)
 
 
@@ -249,6 +280,6 @@ def _each(*some: Iterator[Edit]) -> Iterator[Edit]:
 def _made(edit: Edit, s: Scene) -> np.ndarray | None:
     try:
         with warnings.catch_warnings(action="error", category=ComplexWarning):
-            return edit.made(s)
+            return edit.of(s)
     except _UNFIT:
         return None  # what does not fit its surroundings any more

@@ -9,9 +9,9 @@ import numpy as np
 from jax.extend.core import primitives as p
 
 from jmc.checking.meanings import applied
-from jmc.checking.program import STRUCTURAL, Equation, Program
+from jmc.checking.operations import ELEMENTWISE, STRUCTURAL, SUMS
+from jmc.checking.program import Equation, Program
 
-SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
 _SPREAD = (p.broadcast_in_dim_p, p.reshape_p, p.squeeze_p, p.convert_element_type_p, p.copy_p)
 
 
@@ -45,6 +45,25 @@ class Scene:
         """The derivative if these values are others."""
         return self.project(self.program.again(self.values, changed, self.wanted))
 
+    def hooked(self, rules: "Rules") -> np.ndarray:
+        """The derivative if some values are made by other rules."""
+        now: dict[int, Any] = {}
+
+        def get(number: int) -> Any:
+            return now.get(number, self.values[number])
+
+        with np.errstate(all="ignore"):
+            for n in rules:
+                if self.program.maker(n) is None:
+                    now[n] = rules[n](get, None)
+            for e in self.program.way(*rules, self.wanted, inclusive=True):
+                ruled = [n for n in e.outs if n in rules]
+                if len(ruled) < len(e.outs):
+                    now.update(zip(e.outs, applied(e.eqn, [get(i) for i in e.ins]), strict=True))
+                for n in ruled:
+                    now[n] = np.broadcast_to(rules[n](get, e), e.eqn.outvars[e.outs.index(n)].aval.shape)
+        return self.project(get(self.wanted))
+
     def used(self, at: "Use", x: Any) -> dict[int, Any]:
         """What changes if this operand is another array."""
         if at.operand is None:
@@ -54,8 +73,10 @@ class Scene:
         operands[at.operand] = x
         return dict(zip(e.outs, applied(e.eqn, operands), strict=True))
 
-    def spread(self, sums: Mapping[int, Callable[[Any], Any]], shape: tuple[int, ...], axes: Any) -> np.ndarray | None:
-        """The derivative if some sums along axes of arrays of this shape are others, of its rank till repeated.
+    def spread(
+        self, sums: Mapping[int, Callable[[Any], Any]], shape: tuple[int, ...], axes: Any, wanted: int
+    ) -> np.ndarray | None:
+        """A value if some sums along axes of arrays of this shape are others, of its rank till repeated.
 
         ``sums`` has, by the number of its result, what a sum makes of what is summed. None where they go into anything
         but arithmetic entry by entry on the way.
@@ -63,7 +84,7 @@ class Scene:
         short = tuple(1 if d in axes else n for d, n in enumerate(shape))
         now: dict[int, Any] = {}
         wide: set[int] = set()
-        for e in self.program.way(*sums, self.wanted, inclusive=True):
+        for e in self.program.way(*sums, wanted, inclusive=True):
             made, operands = e.outs[0], [now.get(i, self.values[i]) for i in e.ins]
             if made in sums:
                 if any(i in wide for i in e.ins):
@@ -96,7 +117,7 @@ class Scene:
                 now[made] = np.broadcast_to(now[made], shape)
             else:
                 wide.add(made)
-        return None if self.wanted in wide else self.project(now.get(self.wanted, self.values[self.wanted]))
+        return None if wanted in wide else now.get(wanted, self.values[wanted])
 
     def affine(self, at: "Use") -> bool:
         """Whether the derivative depends on a value at a use, and is an affine function of it but for thresholds."""
@@ -169,13 +190,19 @@ class Scene:
         return found
 
 
+Rule = Callable[[Callable[[int], Any], Any], Any]
+"""A value from the values of other numbers and the equation that makes it."""
+Rules = Mapping[int, Rule]
+
+
 @dataclass(frozen=True)
 class Use:
-    """A value where one equation takes it; without an operand, wherever it is taken."""
+    """A value where one equation takes it, to make the value ``out``; without an operand, wherever it is taken."""
 
     number: int
     equation: int
     operand: int | None
+    out: int = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +215,11 @@ class Edit:
         text: what was done, in words.
         line: of the equation.
         operation: its name.
-        made: the derivative after it, in a scene; None where it cannot be done.
+        made: the derivative after it, in a scene, None where it cannot be done; or the rules by which some values
+            are made.
         weight: how far-fetched it is.
         put_in: whether it puts in a factor that is no slope.
+        slot: the operand that it changes.
     """
 
     undone: tuple[str, ...]
@@ -198,19 +227,34 @@ class Edit:
     text: str
     line: str
     operation: str
-    made: Callable[[Scene], np.ndarray | None]
+    made: Callable[[Scene], np.ndarray | None] | Rules
     weight: float = 0
     put_in: bool = False
+    slot: int | None = None
+
+    def of(self, s: Scene) -> np.ndarray | None:
+        """The derivative after it."""
+        return self.made(s) if callable(self.made) else s.hooked(self.made)
 
 
-def on(at: Use, function: Callable[[Any], Any]) -> Callable[[Scene], np.ndarray | None]:
-    """What the derivative is if a function is applied to an operand."""
+def on(at: Use, function: Callable[[Any], Any]) -> Rules:
+    """The rule that applies a function to an operand."""
 
-    def made(s: Scene) -> np.ndarray | None:
-        x = function(s.values[at.number])
-        return s.again(s.used(at, x)) if np.shape(x) == np.shape(s.values[at.number]) else None
+    def changed(x: Any) -> Any:
+        found = function(x)
+        if np.shape(found) != np.shape(x):
+            raise ValueError(f"an operand of shape {np.shape(x)} cannot be one of shape {np.shape(found)}")
+        return found
 
-    return made
+    def of_operand(get: Callable[[int], Any], e: Any) -> Any:
+        operands = [changed(get(i)) if k == at.operand else get(i) for k, i in enumerate(e.ins)]
+        return applied(e.eqn, operands)[0]
+
+    def of_value(get: Callable[[int], Any], e: Any) -> Any:
+        made = get(at.number) if e is None else applied(e.eqn, [get(i) for i in e.ins])[e.outs.index(at.number)]
+        return changed(made)
+
+    return {at.number: of_value} if at.operand is None else {at.out: of_operand}
 
 
 def floating(x: Any) -> bool:
@@ -233,7 +277,7 @@ def uses(scene: Scene) -> list[Use]:
                 continue
             often[i] = often.get(i, 0) + 1
             if e.eqn.primitive not in STRUCTURAL:
-                found.append(Use(i, n, k))
+                found.append(Use(i, n, k, e.outs[0]))
     found.append(Use(scene.wanted, -1, None))
     found += [Use(i, -1, None) for i, count in often.items() if count > 1]
     return found
@@ -241,7 +285,9 @@ def uses(scene: Scene) -> list[Use]:
 
 def addends(scene: Scene) -> list[Use]:
     """Constants that are added to what the derivative is made by."""
-    every = [(Use(i, n, k), e) for n, e in live(scene) if e.eqn.primitive in SUMS for k, i in enumerate(e.ins)]
+    every = [
+        (Use(i, n, k, e.outs[0]), e) for n, e in live(scene) if e.eqn.primitive in SUMS for k, i in enumerate(e.ins)
+    ]
     return [at for at, _ in every if at.number in scene.program.constants and floating(scene.values[at.number])]
 
 
@@ -249,54 +295,3 @@ def place(scene: Scene, at: Use) -> tuple[str, str]:
     """The line and the name of the equation that uses a value, or else makes it."""
     e = scene.program.equations[at.equation] if at.equation >= 0 else scene.program.maker(at.number)
     return ("", "") if e is None else (e.line, e.name)
-
-
-ELEMENTWISE = {
-    p.add_p,
-    p.add_jaxvals_p,
-    p.sub_p,
-    p.mul_p,
-    p.div_p,
-    p.neg_p,
-    p.max_p,
-    p.min_p,
-    p.pow_p,
-    p.integer_pow_p,
-    p.abs_p,
-    p.sign_p,
-    p.exp_p,
-    p.log_p,
-    p.log1p_p,
-    p.expm1_p,
-    p.sqrt_p,
-    p.rsqrt_p,
-    p.cbrt_p,
-    p.square_p,
-    p.sin_p,
-    p.cos_p,
-    p.tan_p,
-    p.asin_p,
-    p.acos_p,
-    p.atan_p,
-    p.sinh_p,
-    p.cosh_p,
-    p.tanh_p,
-    p.asinh_p,
-    p.acosh_p,
-    p.atanh_p,
-    p.logistic_p,
-    p.erf_p,
-    p.erfc_p,
-    p.lgamma_p,
-    p.digamma_p,
-    p.select_n_p,
-    p.lt_p,
-    p.gt_p,
-    p.le_p,
-    p.ge_p,
-    p.eq_p,
-    p.ne_p,
-    p.convert_element_type_p,
-    p.copy_p,
-    p.stop_gradient_p,
-}

@@ -57,11 +57,11 @@ class Reference:
         self._forward = problem.f
         self._programs: dict[Any, Program] = {}
 
-    def program(self, name: str, f: Callable[..., Any], *args: Any) -> Program:
+    def program(self, name: str, f: Callable[..., Any], *args: Any, written_out: bool = False) -> Program:
         """``f`` at arguments of these shapes and types; ``name`` says which f it is."""
-        key = (name, *((np.shape(x), np.asarray(x).dtype) for x in jax.tree.leaves(args)))
+        key = (name, written_out, *((np.shape(x), np.asarray(x).dtype) for x in jax.tree.leaves(args)))
         if key not in self._programs:
-            self._programs[key] = Program(f, *args)
+            self._programs[key] = Program(f, *args, written_out=written_out)
         return self._programs[key]
 
     def values(self, leaves: Sequence[Any]) -> list[np.ndarray]:
@@ -93,9 +93,10 @@ class Reference:
                 self._confirm(truth, leaves, us)
             return truth
 
-    def pull_program(self, leaves: Sequence[Any], us: Sequence[Any]) -> Program:
+    def pull_program(self, leaves: Sequence[Any], us: Sequence[Any], written_out: bool = False) -> Program:
         """The program of reverse AD, of (leaves, us)."""
-        return self.program("pull", functools.partial(_pulled, self.problem.f, self.moving), leaves, us)
+        pulled = functools.partial(_pulled, self.problem.f, self.moving)
+        return self.program("pull", pulled, leaves, us, written_out=written_out)
 
     def pulled(self, leaves: Sequence[Any], us: Sequence[Any], plain: bool = False) -> list[np.ndarray]:
         """The cotangents by reverse AD alone; ``plain``: of the primal without the rules that it carries."""

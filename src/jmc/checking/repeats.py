@@ -1,0 +1,83 @@
+"""One mistake in a formula that is used again and again: in each layer, in each step of a recursion."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jmc.checking.edits import plain, terms
+from jmc.checking.meanings import applied
+from jmc.checking.program import Equation
+from jmc.checking.scene import Edit, Rules, Scene, live
+from jmc.checking.slopes import steps
+
+_NAMES = re.compile(r"(the (value|slope) of )?`[^`]*`|a constant")
+_MORE = 0.25
+
+
+def repeated(scene: Scene) -> Iterator[Edit]:
+    """Each change made wherever the same is written; and values of one step that are those of the next or the last."""
+    places: dict[Any, int] = {}
+    for _, e in live(scene):
+        places[e.place] = places.get(e.place, 0) + 1
+    if not any(count > 1 for count in places.values()):
+        return
+    groups: dict[Any, dict[int, Edit]] = {}
+    count: dict[Any, int] = {}
+    for edit in (*terms(scene), *steps(scene), *plain(scene)):
+        if callable(edit.made):
+            continue
+        if len(edit.made) > 1:
+            yield edit
+            continue
+        (out,) = edit.made
+        e = scene.program.maker(out)
+        if e is None or places.get(e.place, 0) < 2:
+            continue
+        key = (e.place, edit.slot, _NAMES.sub("", edit.text))
+        count[out, key] = again = count.get((out, key), -1) + 1
+        groups.setdefault((key, again), {})[out] = edit
+    for group in groups.values():
+        if len(group) > 1:
+            first = next(iter(group.values()))
+            made = {out: rule for edit in group.values() for out, rule in edit.made.items()}  # pyright: ignore[reportAttributeAccessIssue] - those that are called are left out
+            weight = min(edit.weight for edit in group.values()) + _MORE
+            text = f"{first.text}, in each of {len(group)} places"
+            yield Edit(first.undone, first.done, text, first.line, first.operation, made, weight)
+    yield from _of_other_steps(scene)
+
+
+def _of_other_steps(scene: Scene) -> Iterator[Edit]:
+    """What every step takes from a series of values, taken from the same series a step before or after."""
+    series: dict[Any, list[tuple[Equation, int]]] = {}
+    for _, e in live(scene):
+        for k, i in enumerate(e.ins):
+            if isinstance(scene.values[i], np.ndarray) and scene.values[i].dtype.kind in "fc":
+                series.setdefault((e.place, k, scene.values[i].shape), []).append((e, i))
+    known = {key: some for key, some in series.items() if len(some) > 1}
+    numbers = {tuple(i for _, i in some) for some in known.values()}
+    numbers |= {some[::-1] for some in numbers}
+    made: dict[Any, list[int]] = {}
+    for _, e in live(scene):
+        made.setdefault(e.place, []).append(e.outs[0])
+    numbers |= {tuple(order) for some in made.values() if len(some) > 1 for order in (some, some[::-1])}
+    for (_, k, _), some in known.items():
+        own = tuple(i for _, i in some)
+        for other in numbers:
+            if len(other) == len(own) and other != own and (other[1:] == own[:-1] or other[:-1] == own[1:]):
+                rules: dict[int, Any] = {}
+                for (e, _), j in zip(some, other, strict=True):
+                    rules |= _taking(e, k, j)
+                text = f"{scene.called(own[-1])} is that of another step, in each of {len(own)}"
+                kinds = ("wrong_point", "wrong_term")
+                yield Edit(kinds, kinds, text, some[0][0].line, some[0][0].name, rules, 1)
+
+
+def _taking(e: Equation, k: int, j: int) -> Rules:
+    """The rule by which an equation takes value j for its operand k."""
+
+    def made(get: Callable[[int], Any], e: Equation) -> Any:
+        return applied(e.eqn, [get(j if n == k else i) for n, i in enumerate(e.ins)])[0]
+
+    return {e.outs[0]: made}
