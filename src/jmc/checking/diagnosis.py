@@ -1,12 +1,13 @@
 """From observations to findings: for each argument whose derivative is off, the mistakes that explain it, ranked."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from jmc.checking.explain import TWO, explained, first
+from jmc.checking.explain import FAR, TWO, explained, first
 from jmc.checking.hypotheses import LEFT, Case, Finding, conventions, direct, exchanged, left
 from jmc.checking.observe import CLEAN, Observation, Observer
 from jmc.checking.problem import Problem, replaced
@@ -92,15 +93,38 @@ class Diagnosis:
         found: list[Finding] = []
         if len(cases) > 1 and len({id(o) for case in cases for o in case.seen}) == len(cases[0].seen):
             found += exchanged(cases)
-        for case in cases:
-            if any(finding.name == case.name for finding in found):
-                continue
-            own = self._of(case)
-            if not own and (fewer := [o for o in case.seen if o.point.kind != "sizes"]):
-                own = self._of(
-                    replace(case, seen=fewer)
-                )  # what is made for these sizes may mean something else at others
-            found += own
+        rest = [case for case in cases if all(finding.name != case.name for finding in found)]
+        own = {id(case): self._at_any_sizes(case) for case in rest}
+        for a, b in itertools.combinations([case for case in rest if not own[id(case)] or own[id(case)][0].also], 2):
+            same = a.seen == b.seen and all(s.shape == t.shape for (_, s), (_, t) in zip(a.pairs, b.pairs, strict=True))
+            if same and (both := self._exchanged_besides(a, b)):
+                own |= both
+        return found + [finding for case in rest for finding in own[id(case)]]
+
+    def _at_any_sizes(self, case: Case) -> list[Finding]:
+        """The findings of a leaf; if there are none at all sizes, those at the sizes given."""
+        fewer = [o for o in case.seen if o.point.kind != "sizes"]
+        # what is made for these sizes may mean something else at others
+        return self._of(case) or (self._of(replace(case, seen=fewer)) if fewer else [])
+
+    def _exchanged_besides(self, a: Case, b: Case) -> dict[int, list[Finding]] | None:
+        """The findings of two leaves if each claim is a mistake in the derivative by the other."""
+
+        def swapped(o: Observation) -> Observation:
+            claimed = list(o.claimed)
+            claimed[a.index], claimed[b.index] = claimed[b.index], claimed[a.index]
+            return replace(o, claimed=claimed, own=claimed)
+
+        seen = [swapped(o) for o in a.seen]
+        found: dict[int, list[Finding]] = {}
+        for case in (a, b):
+            ranked, _ = explained(replace(case, seen=seen), self.observer)
+            if not ranked or ranked[0][0] >= FAR:
+                return None
+            besides = ranked[0][1]
+            text = f"the derivatives by {a.name} and {b.name} are exchanged, and more: once they are not, "
+            both = replace(besides, kind="swapped_arguments", message=text + besides.message, also=besides.kind)
+            found[id(case)] = [both, replace(besides, message=text + besides.message, also="swapped_arguments")]
         return found
 
     def case(self, k: int, seen: Sequence[Observation]) -> Case:

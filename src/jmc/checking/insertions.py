@@ -10,7 +10,7 @@ from jax.extend.core import primitives as p
 
 from jmc.checking.hypotheses import LEFT, left, sizes_that_explain
 from jmc.checking.observe import Observation
-from jmc.checking.operations import STRUCTURAL, SUMS
+from jmc.checking.operations import ELEMENTWISE, STRUCTURAL, SUMS
 from jmc.checking.scene import Edit, Rules, Scene, Use, addends, on, place, uses
 
 _LINEAR = (p.mul_p, p.div_p, p.neg_p)
@@ -173,9 +173,10 @@ def of_program(s: Scene, of: Callable[[Scene, int], Any]) -> list[Value]:
 
 
 def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
-    """A factor put in, or a value in place of another."""
+    """A factor put in, or a value in place of another: of the whole and of the cotangents first."""
     s = stage[0]
-    for at in uses(s):
+    outer = {s.wanted, *s.cotangents}
+    for at in sorted(uses(s), key=lambda at: at.number not in outer):
         x, where, name = s.values[at.number], place(s, at), s.called(at.number)
         e = s.program.equations[at.equation] if at.equation >= 0 else None
         factors = e is None or e.eqn.primitive not in _LINEAR
@@ -194,8 +195,9 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
                 continue
             if v.shape == x.shape and v.dtype == x.dtype and at.number != s.wanted and not _turned(v, x):
                 slopes = what.startswith(SLOPES) or name.startswith(SLOPES)
-                kinds = ("wrong_point", "wrong_term") if inner or slopes else ("wrong_term", "wrong_point")
-                simple = 1 if inner else 1.75 if slopes and linear else 4
+                point = not (inner or slopes) and _before_or_after(s, at.number, of(s))
+                kinds = ("wrong_point", "wrong_term") if inner or slopes or point else ("wrong_term", "wrong_point")
+                simple = 1 if inner else 1.25 if point else 1.75 if slopes and linear else 4
                 yield Edit(kinds, kinds, f"{name} is {what}", *where, _replaced(at, of), simple)
             if not factors or (fit := _beside(v, x.shape)) is None:
                 continue
@@ -214,6 +216,15 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
                 kinds = (more, less) if (power > 0) != divides else (less, more)
                 plain = not what.startswith(SLOPES)
                 yield Edit(*kinds, text, *(where if where[0] else used), made, simple + size / 2, plain)
+
+
+def _before_or_after(s: Scene, number: int, v: Any) -> bool:
+    """Whether a value is what a function of each entry makes of the other, as an activation of its input."""
+    other = next((n for n, x in enumerate(s.values) if x is v), None)
+    if other is None or number in s.cotangent_values:
+        return False
+    ways = [s.program.way(a, b) for a, b in ((number, other), (other, number))]
+    return any(way and all(e.eqn.primitive in ELEMENTWISE for e in way) for way in ways)
 
 
 def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:

@@ -145,13 +145,13 @@ class Workshop:
     def _of_truth(self) -> Iterator[Edit]:
         first = self.truth[0]
         put_in = insertions(self.truth, values(self.truth, ()))
-        return _each(repeated(first), numbers(self.truth, self.seen), steps(first), edits(first), put_in)
+        return _each(steps(first), _turns(repeated(first), numbers(self.truth, self.seen), edits(first), put_in))
 
     def _of_claim(self) -> Iterator[Edit]:
         found = values(self.claim, self._pool())
         put_in, added = insertions(self.claim, found), additions(self.claim, found)
         first = self.claim[0]
-        return _each(repeated(first), numbers(self.claim, self.seen), edits(first), put_in, added)
+        return _turns(repeated(first), numbers(self.claim, self.seen), edits(first), put_in, added)
 
     def _pool(self) -> list[Value]:
         """Values of the truth's program, for use in the claim's."""
@@ -275,6 +275,17 @@ def _each(*some: Iterator[Edit]) -> Iterator[Edit]:
             yield from edits_
         except _UNFIT:
             continue
+
+
+def _turns(*some: Iterator[Edit]) -> Iterator[Edit]:
+    """The edits of all, one of each in turn, so that a budget is spent on all of them."""
+    open_ = [_each(edits_) for edits_ in some]
+    while open_:
+        for edits_ in list(open_):
+            try:
+                yield next(edits_)
+            except StopIteration:
+                open_.remove(edits_)
 
 
 def _made(edit: Edit, s: Scene) -> np.ndarray | None:

@@ -41,7 +41,7 @@ def repeated(scene: Scene) -> Iterator[Edit]:
     for group in groups.values():
         if len(group) > 1:
             first = next(iter(group.values()))
-            made = {out: rule for edit in group.values() for out, rule in edit.made.items()}  # pyright: ignore[reportAttributeAccessIssue] - those that are called are left out
+            made = {out: edit.made[out] for out, edit in group.items() if not callable(edit.made)}
             weight = min(edit.weight for edit in group.values()) + _MORE
             text = f"{first.text}, in each of {len(group)} places"
             yield Edit(first.undone, first.done, text, first.line, first.operation, made, weight)

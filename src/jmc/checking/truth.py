@@ -94,9 +94,9 @@ class Reference:
             return truth
 
     def pull_program(self, leaves: Sequence[Any], us: Sequence[Any], written_out: bool = False) -> Program:
-        """The program of reverse AD, of (leaves, us)."""
-        pulled = functools.partial(_pulled, self.problem.f, self.moving)
-        return self.program("pull", pulled, leaves, us, written_out=written_out)
+        """The program of reverse AD, of (leaves, us): the cotangents, and the value after them."""
+        pulled = functools.partial(_pulled, self.problem.f, self.moving, with_value=True)
+        return self.program("pull and value", pulled, leaves, us, written_out=written_out)
 
     def pulled(self, leaves: Sequence[Any], us: Sequence[Any], plain: bool = False) -> list[np.ndarray]:
         """The cotangents by reverse AD alone; ``plain``: of the primal without the rules that it carries."""
@@ -256,9 +256,9 @@ def wide(arrays: Sequence[Any]) -> list[np.ndarray]:
     return found
 
 
-def _pulled(f: Any, moving: Sequence[int], leaves: Any, us: Any) -> Any:
-    _, pull = jax.vjp(lambda *moved: f(replaced(leaves, moving, moved)), *[leaves[k] for k in moving])
-    return pull(list(us))
+def _pulled(f: Any, moving: Sequence[int], leaves: Any, us: Any, with_value: bool = False) -> Any:
+    outs, pull = jax.vjp(lambda *moved: f(replaced(leaves, moving, moved)), *[leaves[k] for k in moving])
+    return [*pull(list(us)), *outs] if with_value else pull(list(us))
 
 
 def _pushed(f: Any, moving: Sequence[int], leaves: Any, vs: Any) -> Any:
