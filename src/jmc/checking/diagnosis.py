@@ -147,6 +147,8 @@ class Diagnosis:
             if alone:
                 return alone
         ranked, work = explained(case, self.observer)
+        if not ranked or ranked[0][0] >= TWO or ranked[0][1].also:
+            ranked = [*((TWO, finding) for finding in self._untransposed(case)), *ranked]
         where = list(region(case, self.observer, work)) if same else []
         plain = [finding.kind for cost, finding in ranked if cost < (TWO + 2 if finding.also else 1.5)]
         # a path or a slope that is missing on one side of a threshold of the argument itself is a case forgotten
@@ -165,6 +167,19 @@ class Diagnosis:
             text = "with the diagonal of the Jacobian alone: what an output does to the other entries is left out"
             for kind in ("diagonal_only", "missing_sum"):
                 yield case.finding(kind, f"∂/∂{case.name} is the true derivative {text}", e)
+
+    def _untransposed(self, case: Case) -> Iterator[Finding]:
+        """The cotangent carried forwards by the Jacobian, where its transpose belongs."""
+        made = []
+        for o, (c, t) in zip(case.seen, case.pairs, strict=True):
+            if len(o.us) != 1 or o.us[0].shape != t.shape or np.iscomplexobj(t):
+                return
+            made.append((c, self.observer.reference.pushed(o.leaves, case.index, o.us[0])))
+        if (e := left(made)) < LEFT:
+            kinds = ("transposed_operand",) if case.mode == "vjp" else ("transposed_layout", "transposed_operand")
+            for kind in kinds:
+                text = "the Jacobian times the cotangent, where the transpose of the Jacobian belongs"
+                yield case.finding(kind, f"∂/∂{case.name} is {text}", e)
 
     def _only_positive(self, case: Case) -> bool:
         """Whether the leaf is a positive number, or the function is finite for no negative values of it."""

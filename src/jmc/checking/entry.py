@@ -88,7 +88,8 @@ def check(
     flat = problem(primal, arrays, mode, rule, argnums)
     report = verified(flat, jax.tree.leaves(arrays), seed)
     if report.verdict == "wrong" and mode in ("jacobian", "hessian"):
-        turned = verified(problem(primal, arrays, mode, rule, argnums, denominator=True), jax.tree.leaves(arrays), seed)
+        other = problem(primal, arrays, mode, rule, argnums, denominator=True)
+        turned = verified(other, jax.tree.leaves(arrays), seed, named=False)
         if turned.verdict == "equal":
             text = "the rule is right in denominator layout: the axes of the argument stand before those of the value"
             turned.verdict, turned.findings = (

@@ -2,16 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jax.extend.core import primitives as p
 
-from jmc.checking.hypotheses import LEFT, left, sizes_that_explain
-from jmc.checking.observe import Observation
+from jmc.checking.hypotheses import LEFT, left
+from jmc.checking.multiples import beside_a_number, linear
 from jmc.checking.operations import ELEMENTWISE, STRUCTURAL, SUMS
-from jmc.checking.scene import Edit, Rules, Scene, Use, addends, on, place, uses
+from jmc.checking.scene import Edit, Scene, Use, place, uses
 
 _LINEAR = (p.mul_p, p.div_p, p.neg_p)
 SLOPES = ("the slope", "1 − v²", "v(1 − v)")
@@ -19,114 +18,6 @@ SLOPES = ("the slope", "1 − v²", "v(1 − v)")
 
 # name, the value in a scene, whether it depends on the cotangent, whether something is divided by it, where it is used
 Value = tuple[str, Callable[[Scene], Any], bool, bool, tuple[str, str]]
-
-
-def numbers(stage: Sequence[Scene], seen: Sequence[Observation]) -> Iterator[Edit]:
-    """A term, or what stands within a function, times a number: the one that fits, or a usual one."""
-    s = stage[0]
-    for at in (*uses(s), *addends(s)):
-        none = s.again(s.used(at, np.zeros_like(s.values[at.number])))
-        if none.shape != s.own.shape or np.allclose(none, s.own, rtol=1e-12, atol=0):
-            continue
-        where, name = place(s, at), s.called(at.number)
-        fits = _fits(at, stage)
-        inner = not _linear(s, at) or _within_a_slope(s, at)
-        if fits is not None and np.any(none):
-            for edit in _fitted(at, stage, seen, fits, name, where):
-                yield replace(edit, done=_TERM, weight=edit.weight + 3) if inner else edit
-        for c in (-1.0, 2.0, 0.5):
-            kinds = ("wrong_term", "wrong_point", "sign" if c < 0 else "constant_factor")
-            yield Edit(kinds, kinds, f"{name} is multiplied by {c:g}", *where, _times(at, c), 3)
-
-
-_TERM = ("wrong_term", "missing_factor")
-
-
-def _linear(s: Scene, at: Use) -> bool:
-    """Whether what is changed at a use is a term: of the cotangent, or what the derivative is an affine function of."""
-    return bool(s.cotangents and at.number in s.cotangent_values) or s.affine(at)
-
-
-def _within_a_slope(s: Scene, at: Use) -> bool:
-    """Whether it is the y of a slope that JAX writes as (1 + y)(1 − y)."""
-    if at.equation < 0:
-        return False
-    e = s.program.equations[at.equation]
-    products = [s.program.maker(i) for i in e.ins]
-    if e.eqn.primitive in SUMS and (product := next((m for m in products if m and m.eqn.primitive is p.mul_p), None)):
-        ys = {*product.ins} - {*e.ins}
-        return any(o.eqn.primitive is p.sub_p and o.ins[1] in ys for o in s.program.equations) and not {
-            *product.ins
-        }.isdisjoint(e.ins)
-    return False
-
-
-def _fitted(
-    at: Use, stage: Sequence[Scene], seen: Any, fits: list[float], name: str, where: tuple[str, str]
-) -> Iterator[Edit]:
-    if np.allclose(fits, fits[0], rtol=1e-4, atol=1e-6):
-        c = fits[0]
-        if abs(c) < 1e-4:
-            slope = at.number not in stage[0].cotangent_values and _beside_a_number(stage[0], at)
-            done = ("missing_factor", "wrong_term") if slope else ("missing_term", "wrong_term")
-            yield Edit(("wrong_term", "extra_factor"), done, f"{name} is dropped", *where, _times(at, 0), float(slope))
-            return
-        kinds = ("wrong_term", "sign" if np.isclose(c, -1) else "constant_factor")
-        said = "has the other sign" if np.isclose(c, -1) else f"is multiplied by {c:.6g}"
-        usual = any(np.isclose(abs(c), n) for n in (1, 2, 0.5, 3, 4))
-        s = stage[0]
-        term = at.number == s.wanted or (at.equation >= 0 and s.program.equations[at.equation].eqn.primitive in SUMS)
-        odd = 0 if np.isclose(c, -1) else 0.25 if usual else 2
-        weight = odd + (0 if term or at.number in s.cotangent_values else 1.25)
-        yield Edit(kinds, kinds, f"{name} {said}", *where, _times(at, c), weight)
-    elif sizes_that_explain(seen, fits):
-        kinds = ("wrong_term", "mean_vs_sum")
-        text = f"{name} is multiplied by what follows the sizes, {fits[0]:.6g} here"
-        yield Edit(kinds, kinds, text, *where, _times_each(at, stage, fits), 1)
-    elif _by_sizes(stage, fits):
-        text = f"{name} is multiplied by a number that depends on the sizes, {fits[0]:.6g} here"
-        yield Edit(("wrong_term",), ("wrong_term",), text, *where, _times_each(at, stage, fits), 1.25)
-
-
-def _beside_a_number(s: Scene, at: Use) -> bool:
-    """Whether it is summed with a constant, as in a slope like 1 − y, or with nothing."""
-    e = s.program.equations[at.equation] if at.equation >= 0 else None
-    return e is None or e.eqn.primitive not in SUMS or any(i in s.program.constants for i in e.ins)
-
-
-def _by_sizes(stage: Sequence[Scene], fits: Sequence[float]) -> bool:
-    """Whether it is one number for each set of sizes."""
-    groups: dict[Any, list[float]] = {}
-    for s, c in zip(stage, fits, strict=True):
-        groups.setdefault(tuple(np.shape(s.values[n]) for n in s.program.inputs), []).append(c)
-    sure = all(len(some) > 1 or stage[0].goal.size > 1 for some in groups.values())
-    return len(groups) > 1 and sure and all(np.allclose(some, some[0], rtol=1e-4) for some in groups.values())
-
-
-def _fits(at: Use, stage: Sequence[Scene]) -> list[float] | None:
-    """By what a value must be multiplied in each scene for the goal, if the derivative is linear in it."""
-    found = []
-    for s in stage:
-        none = s.again(s.used(at, np.zeros_like(s.values[at.number])))
-        if none.shape != s.goal.shape or not np.all(np.isfinite(none)):
-            return None
-        own, wanted = s.own - none, s.goal - none
-        under = float(np.real(np.vdot(own, own)))
-        c = float(np.real(np.vdot(own, wanted))) / under if under else 0.0
-        if left([(none + c * own, s.goal)]) > LEFT:
-            return None
-        found.append(c)
-    return found
-
-
-def _times(at: Use, c: float) -> Rules:
-    return on(at, lambda x: c * x)
-
-
-def _times_each(at: Use, stage: Sequence[Scene], factors: Sequence[float]) -> Callable[[Scene], Any]:
-    """A factor of its own for each scene."""
-    which = {id(s): c for s, c in zip(stage, factors, strict=True)}
-    return lambda s: s.again(s.used(at, which[id(s)] * s.values[at.number]))
 
 
 def values(stage: Sequence[Scene], pool: Sequence[Value]) -> list[Value]:
@@ -182,13 +73,13 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
         factors = e is None or e.eqn.primitive not in _LINEAR
         # what is summed with a number, or over an axis within a term, is told as part of that term
         beside = e is not None and (
-            (e.eqn.primitive in SUMS and _beside_a_number(s, at))
+            (e.eqn.primitive in SUMS and beside_a_number(s, at))
             or (e.eqn.primitive is p.reduce_sum_p and not s.whole(e.outs[0]))
         )
         inner = e is not None and len(e.ins) == 1 and e.eqn.primitive not in (*STRUCTURAL, *_LINEAR, p.reduce_sum_p)
         if s.flat(at):
             continue
-        linear = _linear(s, at)
+        of_term = linear(s, at)
         for what, of, depends, divides, used in found:
             v = np.asarray(of(s))
             if depends:
@@ -197,7 +88,7 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
                 slopes = what.startswith(SLOPES) or name.startswith(SLOPES)
                 point = not (inner or slopes) and _before_or_after(s, at.number, of(s))
                 kinds = ("wrong_point", "wrong_term") if inner or slopes or point else ("wrong_term", "wrong_point")
-                simple = 1 if inner else 1.25 if point else 1.75 if slopes and linear else 4
+                simple = 1 if inner else 1.25 if point else 1.75 if slopes and of_term else 4
                 yield Edit(kinds, kinds, f"{name} is {what}", *where, _replaced(at, of), simple)
             if not factors or (fit := _beside(v, x.shape)) is None:
                 continue
@@ -207,7 +98,7 @@ def insertions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]
             if beside:
                 more, less = ("wrong_term", "missing_factor"), ("wrong_term", "extra_factor")
             signs = v.dtype.kind == "f" and bool(np.any(v > 0) and np.any(v < 0))
-            simple = 1 if at.number == s.wanted or at.number in s.cotangents else 1.5 if linear else 4
+            simple = 1 if at.number == s.wanted or at.number in s.cotangents else 1.5 if of_term else 4
             for power, size in itertools.product((1,) if mask else (1, -1), (False, True) if signs else (False,)):
                 over = "one over " if power < 0 else ""
                 text = f"{name} is multiplied by {over}{f'|{what}|' if size else what}"
@@ -247,9 +138,9 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
             if any(n is None for n in numbers_):
                 continue
             c = [float(n) for n in numbers_ if n is not None]
-            if what == "a constant" and (s.goal.size < 3 and not np.allclose(c, c[0], rtol=1e-4)):
-                continue
-            if not c[0] or (what != "a constant" and not np.allclose(c, c[0], rtol=1e-4)):
+            one = np.allclose(c, c[0], rtol=1e-4)
+            # one number for many entries says something, one for each entry does not
+            if not c[0] or not (one or (what == "a constant" and min(np.size(x), s.goal.size) > 2)):
                 continue
             which = {id(s): n for s, n in zip(stage, c, strict=True)}
             text = f"to {name} is added {'' if np.isclose(c[0], 1) else f'{c[0]:.4g} times '}{what}"
@@ -264,7 +155,7 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
                 text,
                 *where,
                 made,
-                1 + (0 if usual else 0.2) if what == "a constant" else 1.75 + (0 if usual else 2),
+                (1 if what == "a constant" else 1.75) + (0 if usual else 0.2 if one and what == "a constant" else 2),
             )
 
 

@@ -22,6 +22,8 @@ def applied(eqn: Any, operands: Sequence[Any]) -> list[Any]:
         found = shaped(eqn.params, eqn.outvars[0].aval, *operands)
         if found is not None:
             return [found]
+    if (moved := _MOVED.get(eqn.primitive.name)) is not None:
+        return moved(eqn.params, *operands)
     with double_precision():
         found = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
     return [array(x) for x in (found if eqn.primitive.multiple_results else [found])]
@@ -29,7 +31,7 @@ def applied(eqn: Any, operands: Sequence[Any]) -> list[Any]:
 
 def known(eqn: Any) -> bool:
     """Whether it is evaluated without JAX."""
-    return eqn.primitive in _PLAIN or eqn.primitive in _SHAPED
+    return eqn.primitive in _PLAIN or eqn.primitive in _SHAPED or eqn.primitive.name in _MOVED
 
 
 def array(x: Any) -> Any:
@@ -240,4 +242,12 @@ _SHAPED: dict[Any, Callable[..., Any]] = {
     p.dynamic_update_slice_p: _updated,
     p.convert_element_type_p: _converted,
     p.iota_p: lambda params, aval, *more: None if more else _iota(params, aval),
+}
+
+# what some versions of JAX have as primitives, and none by a public name
+_MOVED: dict[str, Callable[..., list[Any]]] = {
+    "stack": lambda params, *xs: [np.stack(xs, params["axis"])],
+    "unstack": lambda params, x: list(np.moveaxis(x, params["axis"], 0)),
+    "split": lambda params, x: np.split(x, np.cumsum(params["sizes"])[:-1], params["axis"]),
+    "tile": lambda params, x: [np.tile(x, params["reps"])],
 }

@@ -15,7 +15,8 @@ from numpy.exceptions import ComplexWarning
 
 from jmc.checking.edits import edits, terms
 from jmc.checking.hypotheses import LEFT, Case, left
-from jmc.checking.insertions import Value, additions, insertions, numbers, of_program, values
+from jmc.checking.insertions import Value, additions, insertions, of_program, values
+from jmc.checking.multiples import numbers
 from jmc.checking.observe import Observation, Observer
 from jmc.checking.repeats import repeated
 from jmc.checking.scene import Edit, Scene

@@ -14,6 +14,7 @@ from jmc.checking.slopes import steps
 
 _NAMES = re.compile(r"(the (value|slope) of )?`[^`]*`|a constant")
 _MORE = 0.25
+_STEPS = 3  # of which a series has to be
 
 
 def repeated(scene: Scene) -> Iterator[Edit]:
@@ -55,13 +56,13 @@ def _of_other_steps(scene: Scene) -> Iterator[Edit]:
         for k, i in enumerate(e.ins):
             if isinstance(scene.values[i], np.ndarray) and scene.values[i].dtype.kind in "fc":
                 series.setdefault((e.place, k, scene.values[i].shape), []).append((e, i))
-    known = {key: some for key, some in series.items() if len(some) > 1}
+    known = {key: some for key, some in series.items() if len(some) >= _STEPS}
     numbers = {tuple(i for _, i in some) for some in known.values()}
     numbers |= {some[::-1] for some in numbers}
     made: dict[Any, list[int]] = {}
     for _, e in live(scene):
         made.setdefault(e.place, []).append(e.outs[0])
-    numbers |= {tuple(order) for some in made.values() if len(some) > 1 for order in (some, some[::-1])}
+    numbers |= {tuple(order) for some in made.values() if len(some) >= _STEPS for order in (some, some[::-1])}
     for (_, k, _), some in known.items():
         own = tuple(i for _, i in some)
         for other in numbers:

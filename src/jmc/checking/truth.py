@@ -188,6 +188,11 @@ class Reference:
         jump = np.abs(right - left)
         return bool(np.all((jump > 1e-4 * (np.abs(left) + np.abs(right)) + 4 * (left_error + right_error))[where]))
 
+    def pushed(self, leaves: Sequence[Any], k: int, v: Any) -> np.ndarray:
+        """The tangent of the value along v in moving leaf k alone."""
+        along = [v if n == k else np.zeros(np.shape(leaves[m])) for n, m in enumerate(self.moving)]
+        return self._pushed(leaves, along)[0]
+
     def _pushed(self, leaves: Any, vs: Any) -> list[np.ndarray]:
         try:
             return self.program("push", functools.partial(_pushed, self._forward, self.moving), leaves, vs)(leaves, vs)

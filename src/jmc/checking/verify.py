@@ -16,13 +16,13 @@ from jmc.checking.problem import Problem
 from jmc.checking.report import Report, Worst
 
 
-def verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
-    """The report on a problem at the given arguments."""
+def verified(problem: Problem, given: Sequence[Any], seed: int, named: bool = True) -> Report:
+    """The report on a problem at the given arguments; ``named``: with the mistakes by name."""
     with np.errstate(all="ignore"):  # what is not finite says something here
-        return _verified(problem, given, seed)
+        return _verified(problem, given, seed, named)
 
 
-def _verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
+def _verified(problem: Problem, given: Sequence[Any], seed: int, named: bool) -> Report:
     observer = Observer(problem, given, seed)
     seen = _settled(observer, list(observer.observations()))
     report = Report(problem.name, problem.mode, [leaf.name for leaf in problem.leaves])
@@ -59,7 +59,7 @@ def _verified(problem: Problem, given: Sequence[Any], seed: int) -> Report:
                 del wrong[k]
     report.worst = _worst(problem, seen)
     casts = {k: cast for k, off in wrong.items() if (cast := _cast(problem, k, off)) is not None}
-    explained = diagnosis.findings({k: off for k, off in wrong.items() if k not in casts})
+    explained = diagnosis.findings({k: off for k, off in wrong.items() if k not in casts} if named else {})
     if problem.mode == "jvp" and len(wrong) < count:  # of the sum over the arguments, one term is wrong
         kinds = {"sign": "wrong_term", "constant_factor": "wrong_term", "zero": "missing_term"}
         terms = {f.name: replace(f, kind=kinds[f.kind]) for f in explained if f.kind in kinds}
