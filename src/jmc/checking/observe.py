@@ -134,7 +134,7 @@ class Observer:
                 with double_precision():
                     return self._run(leaves, us, True, rule)
             dtype = np.result_type(*[leaves[k].dtype for k in self.problem.moving])
-            return self._run(leaves, [np.asarray(u).astype(dtype) for u in us], False, rule)
+            return self._run(leaves, [_like(u, dtype) for u in us], False, rule)
         except BadClaim as error:
             self._complain(str(error))
         except Exception as error:  # the user's code, which may raise anything
@@ -216,6 +216,13 @@ def _off(
 def _eps(x: Any) -> float:
     dtype = jnp.asarray(np.zeros((), x.dtype)).dtype  # as JAX is set up, float64 may be float32
     return float(jnp.finfo(dtype).eps)
+
+
+def _like(u: Any, dtype: Any) -> np.ndarray:
+    """In the precision of this type, and complex if it is."""
+    return np.asarray(u).astype(
+        np.result_type(dtype, np.complex64) if np.iscomplexobj(u) else np.zeros(0, dtype).real.dtype
+    )
 
 
 def _normal(rng: np.random.Generator, like: np.ndarray) -> np.ndarray:
