@@ -27,6 +27,13 @@ def test_other_forms(capsys, option, shown):
     assert shown in capsys.readouterr().out.splitlines()
 
 
+def test_max_of_two_is_taken_entry_by_entry(capsys):
+    assert main(["derive", "max(0, w @ x + b)", "w: n", "x: n", "b:", "--wrt", "w"]) == 0
+    assert "∂f/∂w = 1[wᵀ x + b > 0] x\n" in capsys.readouterr().out
+    assert main(["derive", "min(x)", "x: n"]) == 0
+    assert "onehot(argmin(x))" in capsys.readouterr().out
+
+
 def test_json(capsys):
     assert main(["derive", *SQUARES, "--order", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -54,6 +61,7 @@ def test_functions_in_files(tmp_path, capsys):
         (["[y for y in x]", "x: n"], "not part of the language"),
         (["x.__class__", "x: n"], "not part of the language"),
         (["x + y", "x: n", "y: m"], "`+` of x: (n) and y: (m)"),
+        (["sum(max(x, 0))", "x: n"], "write `maximum(x, 0)` for the entries, or `max(x, axis=0)`"),
         (["x", "x n"], 'a shape must be like "A: m, n"'),
         (["x", "x: n", "--order", "0"], "`--order` must be at least 1"),
         (["x", "x: n", "--wrt", "y"], "`wrt` must name one of x"),

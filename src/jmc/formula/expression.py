@@ -5,6 +5,7 @@ What is wrong is said at its place, and shapes in the user's own symbols.
 
 import ast
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,23 @@ def _norm(x: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum(x * x))
 
 
+def _extreme(whole: Callable[..., Any], pairwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Python's max of several values; of one, the largest entry, as NumPy has it."""
+
+    def of(*values: Any, **settings: Any) -> Any:
+        if len(values) < 2:
+            return whole(*values, **settings)
+        if isinstance(values[-1], int) and jnp.ndim(values[0]):
+            name = pairwise.__name__
+            raise ValueError(
+                f"`{name[:3]}(x, {values[-1]})` can be read in two ways: write `{name}(x, {values[-1]})` for the entries, "
+                f"or `{name[:3]}(x, axis={values[-1]})`"
+            )
+        return functools.reduce(pairwise, values)
+
+    return of
+
+
 def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
     return -jnp.sum(target * jax.nn.log_softmax(logits))
 
@@ -35,7 +53,7 @@ _OF_NUMPY = (
     "exp", "log", "log1p", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin",
     "arccos", "arctan", "arcsinh", "abs", "sign", "sqrt", "square", "maximum", "minimum", "where", "sum",
     "mean", "var", "std", "trace", "dot", "vdot", "outer", "transpose", "diag", "logaddexp", "matmul",
-    "einsum", "min", "prod", "argmax", "argmin", "sort", "cumsum", "cumprod", "diff", "roll", "flip", "kron",
+    "einsum", "prod", "argmax", "argmin", "sort", "cumsum", "cumprod", "diff", "roll", "flip", "kron",
     "concatenate", "median", "tril", "triu", "cross", "clip", "multiply", "divide", "add", "subtract", "power",
     "negative", "arctan2", "arccosh", "arctanh", "log2", "log10", "exp2", "floor", "reciprocal", "inner", "tensordot", "ravel",
 )  # fmt: skip
@@ -58,7 +76,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "norm": _norm,
     "tr": jnp.trace,
     "ln": jnp.log,
-    "max": jnp.max,
+    "max": _extreme(jnp.max, jnp.maximum),
+    "min": _extreme(jnp.min, jnp.minimum),
     "T": jnp.transpose,
     "cross_entropy": _cross_entropy,
     "I": lambda A: jnp.eye(A.shape[-1], dtype=A.dtype),
