@@ -35,10 +35,10 @@ def _extreme(whole: Callable[..., Any], pairwise: Callable[..., Any]) -> Callabl
         if len(values) < 2:
             return whole(*values, **settings)
         if isinstance(values[-1], int) and jnp.ndim(values[0]):
-            name = pairwise.__name__
+            name, short, last = pairwise.__name__, pairwise.__name__[:3], values[-1]
             raise ValueError(
-                f"`{name[:3]}(x, {values[-1]})` can be read in two ways: write `{name}(x, {values[-1]})` for the entries, "
-                f"or `{name[:3]}(x, axis={values[-1]})`"
+                f"`{short}(x, {last})` can be read in two ways: write `{name}(x, {last})` for the entries, "
+                f"or `{short}(x, axis={last})`"
             )
         return functools.reduce(pairwise, values)
 
@@ -55,7 +55,8 @@ _OF_NUMPY = (
     "mean", "var", "std", "trace", "dot", "vdot", "outer", "transpose", "diag", "logaddexp", "matmul",
     "einsum", "prod", "argmax", "argmin", "sort", "cumsum", "cumprod", "diff", "roll", "flip", "kron",
     "concatenate", "median", "tril", "triu", "cross", "clip", "multiply", "divide", "add", "subtract", "power",
-    "negative", "arctan2", "arccosh", "arctanh", "log2", "log10", "exp2", "floor", "reciprocal", "inner", "tensordot", "ravel",
+    "negative", "arctan2", "arccosh", "arctanh", "log2", "log10", "exp2", "floor", "reciprocal", "inner", "tensordot",
+    "ravel",
 )  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(jnp, name) for name in _OF_NUMPY},
