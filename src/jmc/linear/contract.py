@@ -104,7 +104,7 @@ def contract(
 
 
 def _cast(array: Any, dtype: Any, masks: bool = False) -> Any:
-    array = jnp.asarray(array)
+    array = array if isinstance(array, jax.Array) else jnp.asarray(array)
     return array if array.dtype == dtype or (masks and array.dtype == bool) else array.astype(dtype)
 
 
