@@ -108,7 +108,7 @@ def loop_seconds(config: Any, directory: Path) -> float:
 
 def cost(rounds: int, steps: int) -> dict[str, Any]:
     """The ratios of the times with and without a checkpoint every second, by round."""
-    from jmc.train.config import load
+    from jmc.train.config.loading import load
 
     configs = {
         every: load(CONFIG, [f"train.steps={steps}", f"checkpoint.every_seconds={every}", "checkpoint.keep=1000"])

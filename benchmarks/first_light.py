@@ -24,13 +24,13 @@ def contenders(name: str, overrides: list[str]) -> dict[str, Callable[[], Any]]:
     import jax
     import jax.numpy as jnp
 
-    from jmc.train import optimizer
-    from jmc.train.config import load
-    from jmc.train.data import load as load_data
-    from jmc.train.evaluation import Evaluator
-    from jmc.train.loop import Batches, State, make_chunk
-    from jmc.train.model import initial, objective
-    from jmc.train.problem import bind
+    from jmc.train.config.loading import load
+    from jmc.train.data.loading import load as load_data
+    from jmc.train.learning import optimizer
+    from jmc.train.learning.evaluation import Evaluator
+    from jmc.train.learning.loop import Batches, State, make_chunk
+    from jmc.train.learning.model import initial, objective
+    from jmc.train.learning.problem import bind
 
     config = load(CONFIGS / f"{name}.toml", overrides)
     problem = bind(config, load_data(config.data, Path()))

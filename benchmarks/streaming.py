@@ -77,12 +77,12 @@ def in_memory(config: Path) -> float:
     import jax.numpy as jnp
     import numpy as np
 
-    from jmc.train.config import load
-    from jmc.train.data import load as load_data
-    from jmc.train.loop import Batches, Progress, train
-    from jmc.train.model import initial, objective
-    from jmc.train.optimizer import build, schedule
-    from jmc.train.problem import bind
+    from jmc.train.config.loading import load
+    from jmc.train.data.loading import load as load_data
+    from jmc.train.learning.loop import Batches, Progress, train
+    from jmc.train.learning.model import initial, objective
+    from jmc.train.learning.optimizer import build, schedule
+    from jmc.train.learning.problem import bind
 
     loaded = load(config)
     problem = bind(loaded, load_data(loaded.data, Path()))

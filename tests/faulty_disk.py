@@ -1,4 +1,4 @@
-"""A disk that fails: `os` as `jmc.train.storage` sees it, ending, refusing or forgetting at any call that changes a file."""
+"""A disk that fails: `os` as `jmc.train.persistence.storage` sees it, ending, refusing or forgetting at any call that changes a file."""
 
 import os
 from contextlib import suppress

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jmc.train.blocks import Blocks
-from jmc.train.data import Dataset
-from jmc.train.schema import TABLES, Config
-from jmc.train.survey import survey
+from jmc.train.config.schema import TABLES, Config
+from jmc.train.data.blocks import Blocks
+from jmc.train.data.dataset import Dataset
+from jmc.train.data.survey import survey
 
 REQUIRED = {
     "data": {"path": "/none.npz"},

@@ -30,6 +30,8 @@ DRAWN = {
     ("formula", "differentiate"),
     ("formula", "checking"),
 }
+# The rooms within train, in the order in which they may read each other; what lies in none of them stands above them.
+WITHIN_TRAIN = ["config", "data", "learning", "persistence", "report"]
 
 
 def imported(path):
@@ -60,8 +62,18 @@ def test_imports_run_downward(path):
         assert below, f"{path} imports {name} from a floor that is not below"
 
 
+@pytest.mark.parametrize("here", WITHIN_TRAIN)
+def test_the_rooms_of_train_read_only_those_before_them(here):
+    before = WITHIN_TRAIN[: WITHIN_TRAIN.index(here) + 1]
+    for path in (SOURCE / "train" / here).rglob("*.py"):
+        for name in imported(path):
+            if name.startswith("jmc.train."):
+                assert name.split(".")[2] in before, f"{path} imports {name}"
+
+
 def test_every_room_has_a_floor():
     assert {room(path) for path in MODULES} - {None} <= set(FLOORS)
+    assert {path.parent.name for path in MODULES if path.parent.parent == SOURCE / "train"} == set(WITHIN_TRAIN)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -79,6 +91,12 @@ def test_the_front_door_is_light():
     heavy = "('jax', 'numpy', 'sklearn', 'matplotlib', 'pydantic', 'rich')"
     code = f"import sys, jmc, jmc.cli; print([name for name in {heavy} if name in sys.modules])"
     assert run(code).strip() == "[]"
+
+
+def test_what_is_asked_for_and_what_is_read_need_no_jax():
+    rooms = [path for here in ("config", "data") for path in (SOURCE / "train" / here).glob("*.py")]
+    names = ", ".join(f"jmc.train.{path.parent.name}.{path.stem}" for path in rooms if path.stem != "__init__")
+    assert run(f"import sys, {names}; print('jax' in sys.modules)").strip() == "False"
 
 
 def test_public_names_stay_the_same_objects():

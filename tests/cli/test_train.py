@@ -201,7 +201,7 @@ def test_an_interrupt_is_130(capsys, tiny, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jmc.train.record.Record.parameters", interrupted)
+    monkeypatch.setattr("jmc.train.persistence.record.Record.parameters", interrupted)
     code, out, err = jmc_train(capsys, tiny, "--run-dir", str(tmp_path / "run"), "--quiet")
     assert (code, out, err) == (130, "", "jmc: interrupted\n")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

@@ -8,9 +8,10 @@ import pytest
 from problems import configure
 from small_runs import begin, come_of
 
-from jmc.train import fit, loop
-from jmc.train.config import to_toml
-from jmc.train.evaluation import GradientCheck
+from jmc.train import fit
+from jmc.train.config.loading import to_toml
+from jmc.train.learning import loop
+from jmc.train.learning.evaluation import GradientCheck
 
 
 @pytest.fixture(scope="session", autouse=True)

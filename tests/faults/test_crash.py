@@ -7,7 +7,7 @@ import pytest
 from faulty_disk import Crash, Disk
 from small_runs import begin, come_of, go_on, left_over
 
-from jmc.train.checkpoint import steps
+from jmc.train.persistence.checkpoint import steps
 
 
 class AtOnce:
@@ -28,13 +28,13 @@ class AtOnce:
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    monkeypatch.setattr("jmc.train.saver.ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr("jmc.train.persistence.saver.ThreadPoolExecutor", AtOnce)
 
 
 def on(disk, monkeypatch, action, *arguments):
     """What the action answers with this disk under it, or None where it crashes."""
     with monkeypatch.context() as patch:
-        patch.setattr("jmc.train.storage.os", disk)
+        patch.setattr("jmc.train.persistence.storage.os", disk)
         try:
             return action(*arguments)
         except Crash:

@@ -12,8 +12,8 @@ from faulty_disk import Disk
 from small_runs import begin, come_of, go_on, left_over
 
 from jmc.cli import main
-from jmc.train import checkpoint, storage
-from jmc.train.config import to_toml
+from jmc.train.config.loading import to_toml
+from jmc.train.persistence import checkpoint, storage
 
 RUN = "import sys; from jmc.cli import main; sys.exit(main())"
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jmc.cli import main
-from jmc.train.schema import TABLES, choices, key_schemas
-from jmc.train.toml_source import dump, dump_tables
+from jmc.train.config.schema import TABLES, choices, key_schemas
+from jmc.train.config.toml_source import dump, dump_tables
 
 NUMBERS = st.one_of(
     st.sampled_from([0, 1, -1, 2, 10**6, 10**9, 10**9 + 1, 10**12, 2**63, 10**400, 0.5, 1.0, 1e-300, 1e300]),

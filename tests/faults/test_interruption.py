@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from small_runs import begin, come_of, go_on, left_over
 
-from jmc.train import checkpoint, loop
-from jmc.train.config import to_toml
-from jmc.train.record import Record
-from jmc.train.saver import Saver
+from jmc.train.config.loading import to_toml
+from jmc.train.learning import loop
+from jmc.train.persistence import checkpoint
+from jmc.train.persistence.record import Record
+from jmc.train.persistence.saver import Saver
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from small_runs import begin, come_of, go_on, left_over
 
-from jmc.train import checkpoint
-from jmc.train.config import to_toml
+from jmc.train.config.loading import to_toml
+from jmc.train.persistence import checkpoint
 
 RUN = "import sys; from jmc.cli import main; sys.exit(main())"
 

@@ -9,7 +9,7 @@ import pytest
 from problems import configure
 from small_runs import begin, come_of, go_on, left_over
 
-from jmc.train import checkpoint
+from jmc.train.persistence import checkpoint
 
 
 def config_of(path, steps=12, **tables):
@@ -234,7 +234,7 @@ class TestRefusals:
 
 class TestDepartures:
     def test_another_environment_is_told(self, own, run_dir, capsys, monkeypatch):
-        from jmc.train import environment, resume
+        from jmc.train.persistence import environment, resume
 
         whole = come_of(run_dir)
         unfinish(run_dir, 8)

@@ -10,9 +10,10 @@ from problems import configure
 from small_runs import begin, go_on
 
 from jmc.cli import main
-from jmc.train import checkpoint, fit
-from jmc.train.config import to_toml
-from jmc.train.loop import Batches
+from jmc.train import fit
+from jmc.train.config.loading import to_toml
+from jmc.train.learning.loop import Batches
+from jmc.train.persistence import checkpoint
 
 
 class Planted(fit.Evaluator):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from problems import configure
 
-from jmc.train.config import to_toml
-from jmc.train.record import sha256
+from jmc.train.config.loading import to_toml
+from jmc.train.config.schema import LogConfig
+from jmc.train.persistence.record import sha256
 from jmc.train.run import run
-from jmc.train.schema import LogConfig
 
 rng = np.random.default_rng(0)
 FEATURES = rng.normal(size=(30, 2))
@@ -153,7 +153,7 @@ class TestDirectory:
         assert result["params_sha256"] == sha256(found)
 
     def test_metrics_of_the_saved_parameters(self, first, data):
-        from jmc.train.data import load
+        from jmc.train.data.loading import load
 
         asked, directory, result = first
         found, split = parameters(directory / "parameters.npz"), load(asked.data, data)
@@ -260,7 +260,7 @@ class TestSinks:
         assert table == rows(tmp_path / "run")
 
     def test_a_sink_without_its_package(self, data, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr("jmc.train.extras.find_spec", lambda _: None)
+        monkeypatch.setattr("jmc.train.data.extras.find_spec", lambda _: None)
         asked = replace(config(data / "own.csv"), log=LogConfig(tensorboard=True))
         assert run(asked, run_dir=tmp_path / "run", dry_run=False, as_json=False, quiet=True) == 2
         assert capsys.readouterr().err == (
@@ -348,7 +348,7 @@ class TestStorage:
         def full(*_):
             raise OSError(28, "No space left on device", "report.html")
 
-        monkeypatch.setattr("jmc.train.record.Record.report", full)
+        monkeypatch.setattr("jmc.train.persistence.record.Record.report", full)
         directory = tmp_path / "run"
         result = trained(config(data / "own.csv"), directory, code=6)
         assert result["status"] == "done"
@@ -357,7 +357,7 @@ class TestStorage:
         assert parameters(directory / "parameters.npz").keys() == {"w", "b"}
 
     def test_an_interrupt_leaves_whole_lines(self, data, tmp_path, monkeypatch):
-        from jmc.train.record import Record
+        from jmc.train.persistence.record import Record
 
         write = Record.metrics
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from problems import configure
 
-from jmc.train import problem as sizes
-from jmc.train import stream as room
-from jmc.train import survey
-from jmc.train.record import Record
+from jmc.train.data import stream as room
+from jmc.train.data import survey
+from jmc.train.learning import problem as sizes
+from jmc.train.persistence.record import Record
 from jmc.train.run import run
 
 N = 400
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def small(monkeypatch):
     """Windows of 40 rows, chunks of two steps, samples of about 50 rows."""
-    monkeypatch.setattr("jmc.train.npy_blocks.BLOCK_BYTES", 3 * 4 * 13)
+    monkeypatch.setattr("jmc.train.data.npy_blocks.BLOCK_BYTES", 3 * 4 * 13)
     monkeypatch.setattr(room, "WINDOW_BYTES", 3 * 4 * 40)
     monkeypatch.setattr(sizes, "CHUNK_BYTES", 2 * 3 * 4 * 16)
     monkeypatch.setattr(survey, "SAMPLE_ROWS", 50)

@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs `jmc report` with the arguments that follow it and returns the exit code."""
     options = parse(_parser(), arguments)
 
-    from jmc.train.runs import find, read
+    from jmc.train.persistence.runs import find, read
 
     if options.output.is_dir():
         print(f"jmc report: `--output` must be a file, but got the folder {options.output}", file=sys.stderr)
@@ -40,8 +40,8 @@ def run(arguments: Sequence[str]) -> int:
             return BAD_USAGE
         found += directories
 
-    from jmc.train.comparison import render
-    from jmc.train.storage import write_file
+    from jmc.train.persistence.storage import write_file
+    from jmc.train.report.comparison import render
 
     page = render([read(directory) for directory in dict.fromkeys(found)])
     try:

@@ -11,7 +11,7 @@ from jmc.cli import BAD_USAGE, parse
 from jmc.cli.console import console
 
 if TYPE_CHECKING:
-    from jmc.train.runs import Run
+    from jmc.train.persistence.runs import Run
 
 EXAMPLE = """\
 examples:
@@ -29,8 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs `jmc runs` with the arguments that follow it and returns the exit code."""
     options = parse(_parser(), arguments)
 
-    from jmc.train.record import to_json
-    from jmc.train.runs import find, ordered, read, sort_keys
+    from jmc.train.persistence.record import to_json
+    from jmc.train.persistence.runs import find, ordered, read, sort_keys
 
     try:
         found = [read(directory) for directory in find(options.folder)]

@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
         parser.error("argument --run-dir: not allowed with argument --resume")
 
     # Here, not above: neither help nor a bad command line waits for pydantic.
-    from jmc.train.config import ConfigError, load, to_dict, to_toml
+    from jmc.train.config.loading import ConfigError, load, to_dict, to_toml
 
     try:
         config = load(options.resume / "config.toml" if options.resume else options.config, options.set)

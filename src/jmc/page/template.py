@@ -26,7 +26,7 @@ def plates(drawn: Iterable[tuple[str, str]]) -> list[Plate]:
 
 
 def filled(room: str, template: str, **values: Any) -> str:
-    """The page that a template of a room, such as "jmc.train", makes of the values, each of them escaped.
+    """The page that a template of a room, such as "jmc.train.report", makes of the values, each of them escaped.
 
     It may include what lies in the ``templates/`` of this room, too.
     """

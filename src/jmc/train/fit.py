@@ -11,25 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jmc.train import checkpoint, environment, resume, state, stopping
-from jmc.train.config import to_toml
-from jmc.train.dataset import Dataset
-from jmc.train.evaluation import Evaluator, evaluate
-from jmc.train.feed import feeding
-from jmc.train.loop import Batches, Look, Progress, StartDivergedError, train
-from jmc.train.model import Params, initial, objective
-from jmc.train.optimizer import build, schedule
-from jmc.train.problem import Problem
-from jmc.train.progress import note, progress
-from jmc.train.record import CHECKPOINTS, Record, create, reopen, sha256, write_config
-from jmc.train.report import render
-from jmc.train.resume import Found, candidates
-from jmc.train.saver import Saver
+from jmc.train.config.loading import to_toml
+from jmc.train.data.dataset import Dataset
+from jmc.train.learning import stopping
+from jmc.train.learning.evaluation import Evaluator, evaluate
+from jmc.train.learning.feed import feeding
+from jmc.train.learning.loop import Batches, Look, Progress, StartDivergedError, train
+from jmc.train.learning.model import Params, initial, objective
+from jmc.train.learning.optimizer import build, schedule
+from jmc.train.learning.problem import Problem
+from jmc.train.learning.stopping import Best
+from jmc.train.persistence import checkpoint, environment, resume, state
+from jmc.train.persistence.record import CHECKPOINTS, Record, create, reopen, sha256, write_config
+from jmc.train.persistence.resume import Found, candidates
+from jmc.train.persistence.saver import Saver
+from jmc.train.persistence.sinks import sinks
+from jmc.train.persistence.state import Kept
+from jmc.train.report.page import render
+from jmc.train.report.progress import note, progress
+from jmc.train.report.summary import headline
 from jmc.train.signals import Interruption
-from jmc.train.sinks import sinks
-from jmc.train.state import Kept
-from jmc.train.stopping import Best
-from jmc.train.summary import headline
 
 
 def fit(

@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jmc.train import sinks, storage
-from jmc.train.config import ConfigError, load, to_dict
-from jmc.train.conflicts import is_streamed
-from jmc.train.data import DataError
-from jmc.train.data import load as load_data
-from jmc.train.memory import in_bytes, memory_bytes
-from jmc.train.problem import Problem, bind
-from jmc.train.progress import note
-from jmc.train.record import RunExistsError, check_new, name_of, read_json, to_json
-from jmc.train.resume import NothingLeftError, differences
-from jmc.train.schema import Config
+from jmc.train.config.conflicts import is_streamed
+from jmc.train.config.loading import ConfigError, load, to_dict
+from jmc.train.config.schema import Config
+from jmc.train.config.toml_source import dump
+from jmc.train.data.loading import load as load_data
+from jmc.train.data.memory import in_bytes, memory_bytes
+from jmc.train.data.tables import DataError
+from jmc.train.learning.problem import Problem, bind
+from jmc.train.persistence import sinks, storage
+from jmc.train.persistence.record import RunExistsError, check_new, name_of, read_json, to_json
+from jmc.train.persistence.resume import NothingLeftError, differences
+from jmc.train.report.progress import note
+from jmc.train.report.summary import describe, report
 from jmc.train.signals import InterruptedRunError, Interruption, interruptible
-from jmc.train.summary import describe, report
-from jmc.train.toml_source import dump
 
 DONE, BAD_INPUT, IN_USE, DIVERGED, STORAGE_FAILED = 0, 2, 3, 5, 6
 

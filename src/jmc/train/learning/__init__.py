@@ -1,0 +1,1 @@
+"""What is computed: the problem, the model, the steps of training, and how well the model does."""
