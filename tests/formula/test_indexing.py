@@ -46,7 +46,7 @@ def test_places_are_rows_of_the_identity(f, shapes, order, formula):
 
 def test_a_slice_is_computed_at_any_size(x64):
     d = jmc.derive(rosenbrock)("n")
-    for n in (1, 2, 6):
+    for n in (1, 4):
         x = np.linspace(0.5, 2, n)
         np.testing.assert_allclose(d.function(x), jax.grad(rosenbrock)(x), rtol=1e-12)
 

@@ -74,3 +74,9 @@ def test_nothing_to_derive_around_is_refused():
         jmc.derive(lambda x: jnp.sort(x))("n")
     with pytest.raises(jmc.NoFormula, match="something else at other sizes"):
         jmc.derive(lambda x: sum((x[k] ** 2 for k in range(len(x))), start=jnp.zeros(())))("n")
+
+
+def test_a_choice_between_two_programs_is_a_formula():
+    d = jmc.derive(lambda x, W: jax.lax.cond(jnp.sum(x) > 0, lambda y: W @ y, lambda y: 3 * W @ y, x))("n", "m, n")
+    assert d.formula == "(c + 3 (1 − c)) W"
+    assert d.where == {"c": "1[𝟏ᵀ x > 0]"}

@@ -5,7 +5,6 @@ stays.
 """
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -13,7 +12,22 @@ from functools import lru_cache
 from jmc.formula.canonical import ranked
 from jmc.formula.dims import folded
 from jmc.formula.identities import simpler
-from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Product, Size, Sum, Tensor, exact, is_zero
+from jmc.formula.tensor import (
+    Argument,
+    Dim,
+    Labels,
+    Map,
+    Number,
+    Op,
+    Product,
+    Size,
+    Sum,
+    Tensor,
+    exact,
+    is_mask,
+    is_zero,
+    rational_power,
+)
 
 Part = tuple[Tensor, Labels]
 ONE = Fraction(1)
@@ -172,7 +186,7 @@ def _powers(parts: Sequence[Part]) -> tuple[int, list[Part]]:
             if opposite in groups:
                 key, sign = opposite, sign * (-1) ** (exponent.numerator % 2)
         before = groups.get(key)
-        same = exponent if before is None or (isinstance(base, Op) and not base.args) else before[1] + exponent
+        same = exponent if before is None or (is_mask(base)) else before[1] + exponent
         groups[key] = (base if before is None else before[0], same)  # entries of rows of I are 0 or 1
     found = [(power(base, exponent), labels) for (_, labels), (base, exponent) in groups.items() if exponent != 0]
     return sign, found
@@ -188,7 +202,7 @@ def split_power(tensor: Tensor) -> tuple[Tensor, Fraction]:
 def power(base: Tensor, exponent: Number) -> Tensor:
     """``base`` to a constant power, entry by entry."""
     exponent = exact(exponent)
-    if exponent == 1:
+    if exponent == 1 or (is_mask(base) and exponent > 0):
         return base
     if exponent == 0:
         return full(1, base.shape)
@@ -201,7 +215,7 @@ def power(base: Tensor, exponent: Number) -> Tensor:
     if isinstance(base, Product) and isinstance(exponent, Fraction):
         used = {label for _, labels in base.factors for label in labels}
         summed = used - set(base.out)
-        value = _rational_power(base.coefficient, exponent)
+        value = rational_power(base.coefficient, exponent)
         if whole and not summed and base.coefficient != 0 and value is not None:
             parts = [(power(t, exponent), labels) for t, labels in base.factors]
             if len(set(base.out)) == len(base.out):
@@ -217,17 +231,6 @@ def power(base: Tensor, exponent: Number) -> Tensor:
             rest = product(ONE, base.factors, base.out, dict(enumerate(base.dims)))
             return scale(value, power(rest, exponent))
     return Map(base.shape, "power", (base,), exponent)
-
-
-def _rational_power(value: Number, exponent: Fraction) -> Number | None:
-    if not isinstance(value, Fraction) or value == 0 or (value < 0 and exponent.denominator != 1):
-        return None
-    if exponent.denominator == 1:
-        return value**exponent.numerator
-    if exponent.denominator == 2:
-        over, under = math.isqrt(value.numerator), math.isqrt(value.denominator)
-        return Fraction(over, under) ** exponent.numerator if Fraction(over, under) ** 2 == value else None
-    return None
 
 
 def reciprocal(tensor: Tensor) -> Tensor:

@@ -175,8 +175,9 @@ def _usable(f: Callable[..., Any], inputs: Inputs, which: int, argnum: int) -> I
     swapped = dict(zip(sizes, reversed(sizes.values()), strict=True))
     rotated = dict(zip(sizes, [*list(sizes.values())[1:], *list(sizes.values())[:1]], strict=True))
     for chosen in (sizes, swapped, rotated) if len(sizes) > 1 else (sizes,):
+        known: dict[str, Any] = {}
         for kind in KINDS:
-            points = _points(f, inputs, chosen, kind, argnum)
+            points = _points(f, inputs, chosen, kind, argnum, known)
             if points and _agree(points[0][1]):
                 if np.max(np.abs(points[0][1][0].jacobian), initial=0) > 1e-6:
                     yield chosen, points
@@ -213,26 +214,36 @@ def _derived(f: Callable[..., Any], argnum: int, times: int) -> Callable[..., An
     return f if times == 0 else _derived(g, argnum, times - 1)
 
 
-def _points(f: Callable[..., Any], inputs: Inputs, sizes: dict[str, int], drawn: str, argnum: int) -> Points:
-    """Arguments at which the function and its derivative are finite, and what the oracles say there."""
+def _points(
+    f: Callable[..., Any], inputs: Inputs, sizes: dict[str, int], drawn: str, argnum: int, known: dict[str, Any]
+) -> Points:
+    """Arguments at which the function and its derivative are finite, and what the oracles say there.
+
+    ``known`` keeps what is compiled for these sizes. There are none at sizes that the function does not take.
+    """
     found: Points = []
     kind = tied(inputs.arguments[argnum])
     with double_precision():
         rng = np.random.default_rng(0)
-        names: list[str] = []
-        slopes: Any = None
         for _ in range(4 * POINTS):
             args = [_draw(a, sizes, drawn, rng) for a in inputs.arguments]
             if kind:
                 args[argnum] = np.asarray(kind.free(args[argnum]))
-            if slopes is None:
-                names, slopes = _slopes(f, argnum, args)
+            if not known:
+                try:
+                    jax.eval_shape(f, *args)
+                except (TypeError, ValueError):
+                    return []
+                known["slopes"] = _slopes(f, argnum, args)
+            names, slopes = known["slopes"]
             value, *found_by = (np.asarray(array, np.float64) for array in slopes(*args))
             if all(np.all(np.isfinite(array)) for array in (value, *found_by)):
                 found.append((args, [Estimate(n, array) for n, array in zip(names, found_by, strict=True)]))
-            if len(found) == POINTS:
+            if len(found) == POINTS and _agree(found[0][1]):
                 found[0][1].append(ridders(f, found[0][0], argnum))
                 return found
+            if len(found) == POINTS:
+                return []
     return []
 
 

@@ -5,13 +5,13 @@ matrix scales rows or columns, an inverse is a solve.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from jmc.formula.dims import Dim, symbols
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
-from jmc.formula.sources import COMMUTATION, HELPERS, OPERATORS
+from jmc.formula.sources import BELOW, COMMUTATION, HELPERS, OPERATORS
 from jmc.formula.style import number_code
 
 ATOM, PRODUCT, SUM = 3, 2, 1
@@ -20,10 +20,11 @@ ATOM, PRODUCT, SUM = 3, 2, 1
 class Coder:
     """Writes code, and keeps what it calls."""
 
-    def __init__(self, target: str):
+    def __init__(self, target: str, parts: Mapping[str, Node] | None = None):
         self.np = {"jax": "jnp", "numpy": "np"}[target]
         self.scipy = {"jax": "jax.scipy", "numpy": "scipy"}[target]
         self.helpers: dict[str, None] = {}
+        self.parts: Mapping[str, Node] = {} if parts is None else parts
 
     def code(self, node: Node) -> str:
         """An expression."""
@@ -104,9 +105,22 @@ class Coder:
             case "part":
                 return self.part(node.value[0], node.value[1], [self.code(arg) for arg in node.args]), ATOM
             case "operator":
-                self.need(HELPERS.get(node.value, ""))
-                return self.fill(OPERATORS[node.value], *map(self.code, node.args)), ATOM
+                args = node.args
+                if node.value.startswith("logit error"):  # of the argument of σ, which may be behind a name
+                    args = (self._meant(args[0]).args[0], args[1])
+                return self.operation(node.value, *map(self.code, args)), ATOM
         raise TypeError(f"`node` must be matrix notation, but got {node.op}")
+
+    def operation(self, name: str, *args: str) -> str:
+        """An operation on whole arrays."""
+        helper = name.removesuffix(" turned")
+        self.need(BELOW.get(helper, ""))
+        self.need(HELPERS.get(helper, ""))
+        return self.fill(OPERATORS[name], *args)
+
+    def _meant(self, node: Node) -> Node:
+        """What stands behind a name."""
+        return self._meant(self.parts[node.value]) if node.op == "symbol" and node.value in self.parts else node
 
     def onehot(self, places: str, size: Dim) -> str:
         """Rows of the identity that an array names."""

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 from jmc.checking.oracles import double_precision
-from jmc.differentiate.jacobian import hessian, jacobian
 from jmc.formula.certificate import Certificate, Sample, bound, load
 from jmc.formula.cost import cost
 from jmc.formula.indices import Written
@@ -199,6 +198,8 @@ class Derivation:
     @cached_property
     def structure(self) -> str:
         """The structure of the derivative as a linear map, "diagonal(n)", its sizes as symbols; "" beyond order 2."""
+        from jmc.differentiate.jacobian import hessian, jacobian  # not needed by most, and long to import
+
         if self.order > 2:
             return ""
         *_, (sizes, arrays) = self._read

@@ -9,6 +9,7 @@ import numpy as np
 
 from jmc.checking.oracles import double_precision
 from jmc.formula.algebra import full
+from jmc.formula.cancellation import kept
 from jmc.formula.certificate import certify
 from jmc.formula.conditions import conditions
 from jmc.formula.derivation import Derivation, function_name
@@ -114,7 +115,7 @@ def _in_matrices(found: Tensor, shapes: Shapes, given: Inputs, layout: str, orde
     plain = written_out(found, 2)
     for tensor in (found,) if plain == found else (tidy(plain), tidy(expanded(plain) or plain)):
         try:
-            return in_matrices(tensor, shapes, given, layout, order)
+            return in_matrices(kept(tensor), shapes, given, layout, order)
         except NotMatrix:
             continue
     return None
@@ -144,7 +145,7 @@ def _derived(
         written = _in_matrices(found, shapes, given, layout, order) if notation != "index" else None
         if written is None and notation == "matrix":
             raise NoFormula("the derivative has no matrix notation; index notation has it")
-        written = indexed(found, shapes, given) if written is None else written
+        written = indexed(kept(found), shapes, given) if written is None else written
     function = function_name(name, order)
     codes = {target: written.code(function, target, order) for target in ("jax", "numpy")}
     certificate, sample = certify(flat, given, argument, order, codes, function)

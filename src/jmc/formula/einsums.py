@@ -3,7 +3,7 @@
 import string
 from typing import Any
 
-from jmc.formula.code import HELPERS, OPERATORS, Coder, rows
+from jmc.formula.code import Coder, rows
 from jmc.formula.dims import symbols
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.style import number_code
@@ -48,8 +48,10 @@ class Einsums:
             case Op() if tensor.name == "tri":
                 return f"{self.np}.tri({self._size(tensor.shape[0])})"
             case Op():
-                self.coder.need(HELPERS.get(tensor.name, ""))
-                return self.coder.fill(OPERATORS[tensor.name], *map(self.code, tensor.args))
+                args = tensor.args
+                if tensor.name.startswith("logit error"):
+                    args = (*args[0].children, args[1])
+                return self.coder.operation(tensor.name, *map(self.code, args))
         raise TypeError(f"`tensor` must be a formula, but got {type(tensor).__name__}")
 
     def _size(self, dim: Any) -> str:

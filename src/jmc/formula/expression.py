@@ -55,8 +55,7 @@ _OF_NUMPY = (
     "mean", "var", "std", "trace", "dot", "vdot", "outer", "transpose", "diag", "logaddexp", "matmul",
     "einsum", "prod", "argmax", "argmin", "sort", "cumsum", "cumprod", "diff", "roll", "flip", "kron",
     "concatenate", "median", "tril", "triu", "cross", "clip", "multiply", "divide", "add", "subtract", "power",
-    "negative", "arctan2", "arccosh", "arctanh", "log2", "log10", "exp2", "floor", "reciprocal", "inner", "tensordot",
-    "ravel",
+    "negative", "arctan2", "arccosh", "arctanh", "log2", "log10", "exp2", "floor", "reciprocal", "inner", "ravel",
 )  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(jnp, name) for name in _OF_NUMPY},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from jmc.formula.algebra import ONE, add, full, negated, number, power, reciprocal, scale, times
+from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, scale, times
 from jmc.formula.sources import DENSITY, ERF, SECH2, SIGMOID, SPECIAL
 from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant
 
@@ -233,9 +233,22 @@ def apply(name: str, *args: Tensor) -> Tensor:
             return apply("relu", args[2])
         case "where" if constant(args[2]) == 0 and inner == "step" and args[1] == x.children[0]:
             return apply("relu", args[1])
-        case "where" if (known := truth(x)) is not None and args[1].shape == args[2].shape == shape:
-            return args[1] if known else args[2]
+        case "where" if (known := truth(x)) is not None:
+            chosen = args[1] if known else args[2]
+            return chosen if chosen.shape == shape else repeated(chosen, shape, ())
+    scalars = [_scalar(arg) for arg in args]
+    if shape and None not in scalars:
+        return repeated(apply(name, *(scalar for scalar in scalars if scalar is not None)), shape, ())
     return Map(shape, name, args)
+
+
+def _scalar(tensor: Tensor) -> Tensor | None:
+    """The scalar that is repeated in an array."""
+    if isinstance(tensor, Product) and tensor.shape and len(set(tensor.out)) == len(tensor.out):
+        labels = {label for _, labels in tensor.factors for label in labels}
+        if not labels & set(tensor.out):
+            return product(tensor.coefficient, tensor.factors, (), {k: tensor.dims[k] for k in labels})
+    return None if tensor.shape else tensor
 
 
 def _counts(x: Tensor) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jax.extend.core import primitives as p
 
-from jmc.formula.algebra import ONE, add, delta, full, product, repeated
+from jmc.formula.algebra import ONE, add, delta, full, product, repeated, transposed
 from jmc.formula.derivative import NoFormula
 from jmc.formula.dims import shifted
 from jmc.formula.functions import apply
@@ -128,6 +128,26 @@ def concatenate(pair: Pair, *args: Tensor) -> Tensor:
     return add(terms)
 
 
+def stack(pair: Pair, *args: Tensor) -> Tensor:
+    """The sum of the operands, each times a vector of the standard basis along the new axis."""
+    axis, whole = pair.one.params["axis"], pair.full_shape()
+    kept = [k for k, dim in enumerate(whole) if dim != 1]
+    rest = tuple(k for k in kept if k != axis)
+    if axis not in kept:
+        return args[0]
+    parts = ([(arg, rest), (rows(k, 1, 1, whole[axis]), (axis,))] for k, arg in enumerate(args))
+    return add([product(ONE, part, kept, dict(enumerate(whole))) for part in parts])
+
+
+def at_least(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
+    """a ≥ b, which of places along two axes is the triangle of ones."""
+    one, other = pair.aligned([a, b])
+    if len(one.shape) == 2 and one.shape[0] == one.shape[1] and {place(one), place(other)} == {0, 1}:
+        triangle = Op(one.shape, "tri", ())
+        return triangle if place(one) == 0 else transposed(triangle)
+    return pair.map("ge", [a, b])
+
+
 def pad(pair: Pair, x: Tensor, value: Tensor) -> Tensor:
     """Zeros around the operand."""
     a, b, shape, whole = pair.one.params, pair.other.params, pair.full_shape(0), pair.full_shape()
@@ -204,7 +224,10 @@ def dynamic_slice(pair: Pair, x: Tensor, *starts: Tensor) -> Tensor:
     return axes.result()
 
 
+BY_NAME = {"stack": stack}
+"""Of primitives that have no public name in every version of JAX."""
 INDEXING: dict[Any, Any] = {
     p.eq_p: equal, p.iota_p: iota, p.slice_p: slice_, p.rev_p: reverse, p.concatenate_p: concatenate, p.pad_p: pad,
     p.cumsum_p: running_sum, p.gather_p: gather, p.dynamic_slice_p: dynamic_slice,
+    p.ge_p: at_least,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from jmc.formula.algebra import split_power
+from jmc.formula.cancellation import PRINTED
 from jmc.formula.code import Coder, sizes_in
 from jmc.formula.derivative import NoFormula
 from jmc.formula.dims import shifted
@@ -113,6 +114,8 @@ def _hoisted(tensor: Tensor, parts: list[Part], taken: set[str]) -> Tensor:
     """Operations on whole arrays, and what functions are applied to, by names."""
 
     def change(inner: Tensor) -> Tensor:
+        if isinstance(inner, Op) and inner.name in PRINTED:
+            return rebuilt(inner, change)
         if isinstance(inner, Op) and inner.args:
             return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
         if isinstance(inner, Opaque):
@@ -217,6 +220,13 @@ class _Writer:
                 name = called(style, tensor.name, tensor.by, len(tensor.args))
                 shown = style.call.format(name, ", ".join(self._whole(arg) for arg in tensor.args))
                 return _index(style, shown, letters, shown), ATOM
+            case Op() if tensor.name == "log_softmax slope":
+                p = self._at(tensor.args[0], letters[1:], PRODUCT)
+                return f"{style.delta.format(''.join(letters))} {style.minus} {p}", SUM
+            case Op() if tensor.name in PRINTED:
+                first, second = (self._at(arg, letters, PRODUCT) for arg in (tensor.args[0], tensor.args[-1]))
+                shown = PRINTED[tensor.name][style.kind == "latex"].format(first, second)
+                return shown.replace("𝟏", "1").replace(r"\mathbf{1}", "1"), SUM
             case Op():
                 (arg,) = tensor.args
                 free = [x for x in LETTERS if x not in self.used]

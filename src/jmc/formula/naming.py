@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jmc.formula.cancellation import PRINTED
 from jmc.formula.notation import Node, symbol
 from jmc.formula.printer import text
 
@@ -72,7 +73,7 @@ def _name(part: Node, used: set[str]) -> str:
         kind = "softmaxes"
     elif part.op == "call" and part.rank == 1:
         kind = "call"
-    elif part.op == "sum" and part.rank == 1:
+    elif (part.op == "sum" or part.value in PRINTED) and part.rank == 1:
         kind = "sum"
     for letter in _LETTERS[kind]:
         if letter not in used:

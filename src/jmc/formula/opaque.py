@@ -20,7 +20,6 @@ from jax.extend.core import DropVar, Literal
 from jax.extend.core import primitives as p
 
 from jmc.catalogue import marker
-from jmc.differentiate.jvp import as_function
 from jmc.formula.derivative import NoFormula
 from jmc.formula.operations import Pair
 from jmc.formula.tensor import Argument, Dim, Opaque, Tensor, moves
@@ -217,6 +216,8 @@ class Bound:
             for k, operand in enumerate(part.operands)
             if isinstance(operand, Tensor)
         }
+        from jmc.differentiate.jvp import as_function  # not needed by most, and long to import
+
         run = as_function(place)
 
         def h(*given: Any) -> Any:

@@ -12,7 +12,7 @@ from jmc.formula.derivative import NoFormula
 from jmc.formula.functions import apply, logistic_of
 from jmc.formula.patterns import difference, logarithm, quotient
 from jmc.formula.sizes import Sizes
-from jmc.formula.tensor import Dim, Op, Tensor, constant, has_delta, is_zero
+from jmc.formula.tensor import Dim, Op, Tensor, constant, is_zero, moves
 
 Shape = tuple[Dim, ...]
 _MAPS = {
@@ -21,7 +21,7 @@ _MAPS = {
     p.asinh_p: "asinh", p.logistic_p: "sigmoid", p.abs_p: "abs", p.sign_p: "sign", p.erf_p: "erf",
     p.lgamma_p: "lgamma", p.digamma_p: "digamma", p.erf_inv_p: "erf_inv", p.acosh_p: "acosh", p.atanh_p: "atanh",
     p.atan2_p: "atan2", p.floor_p: "floor", p.ceil_p: "ceil", p.round_p: "round", p.stop_gradient_p: "stop",
-    p.max_p: "maximum", p.min_p: "minimum", p.gt_p: "gt", p.ge_p: "ge", p.lt_p: "lt",
+    p.max_p: "maximum", p.min_p: "minimum", p.gt_p: "gt", p.lt_p: "lt",
     p.le_p: "le", p.ne_p: "ne", p.not_p: "not",
 }  # fmt: skip
 _OVER = {
@@ -94,7 +94,7 @@ def _pow(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
 def _select(pair: Pair, condition: Tensor, *cases: Tensor) -> Tensor:
     if len(cases) != 2:
         raise NoFormula("a choice among more than two cases has no formula")
-    if has_delta(condition) and is_zero(cases[0]):
+    if not moves(condition) and is_zero(cases[0]):
         c, a = _same_shape(pair, condition, cases[1], cases[1])[:2]
         return times(c, a)
     c, b, a = _same_shape(pair, condition, *cases)

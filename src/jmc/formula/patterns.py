@@ -27,7 +27,7 @@ def logarithm(x: Tensor) -> Tensor:
         x = x.args[0]
     if isinstance(x, Product) and x.coefficient == 1 and len(x.factors) == 2:
         for (chosen, labels), (other, others) in (x.factors, x.factors[::-1]):
-            if _one_hot(chosen) and labels[-1] not in x.out and len(set(x.out)) == len(x.out):
+            if one_hot(chosen) and labels[-1] not in x.out and len(set(x.out)) == len(x.out):
                 parts = [(chosen, labels), (logarithm(other), others)]
                 return product(ONE, parts, x.out, dict(enumerate(x.dims)))
     if isinstance(x, Product) and x.coefficient == 1 and len(x.factors) == 1:
@@ -47,7 +47,7 @@ def logarithm(x: Tensor) -> Tensor:
     return apply("log", x)
 
 
-def _one_hot(tensor: Tensor) -> bool:
+def one_hot(tensor: Tensor) -> bool:
     """Whether it is 1 at one place along its last axis, and 0 elsewhere."""
     if isinstance(tensor, Argument):
         return "one-hot" in tensor.facts

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from jmc.formula.cancellation import PRINTED
 from jmc.formula.dims import Dim, shifted
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
@@ -212,6 +213,7 @@ class Printer:
         if (body.op == "hadamard" or _inverse(body)) and (top or under):
             inside = style.bracket.format(inside)
         short = body.op in ("symbol", "call", "operator", "transpose", "ones", "eye", "power")
+        short = short and body.value not in PRINTED
         if under and not top and short:
             return sign + style.fraction(self.at(body, ATOM), below), PRODUCT
         front = style.times.join(top)
@@ -258,7 +260,11 @@ class Printer:
         return self.style.call.format(pattern, ", ".join(map(self, node.args))), ATOM
 
     def _operator(self, node: Node) -> tuple[str, int]:
-        style, (arg,) = self.style, node.args
+        style, arg = self.style, node.args[0]
+        if node.value in PRINTED:
+            pattern = PRINTED[node.value][style.kind == "latex"]
+            first, second = (self.at(a, PRODUCT) for a in (arg, node.args[-1]))
+            return pattern.format(first, second), SUM
         if node.value == "inv":
             return style.inverse.format(self.at(arg, ATOM)), ATOM
         if node.value == "covariance":

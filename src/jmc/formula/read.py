@@ -13,7 +13,8 @@ from jax.extend.core import primitives as p
 from jmc.catalogue import marker
 from jmc.formula.algebra import delta, repeated
 from jmc.formula.derivative import NoFormula
-from jmc.formula.indexing import INDEXING
+from jmc.formula.functions import apply
+from jmc.formula.indexing import BY_NAME, INDEXING
 from jmc.formula.inputs import Inputs
 from jmc.formula.library import recognised
 from jmc.formula.opaque import Parts, is_public
@@ -162,10 +163,14 @@ class Reader:
             return self._within(pair, lambda one: one.params[name], args)
         if primitive is p.cond_p and eqn.params.get("branches_platforms") is not None:
             return self._within(pair, lambda one: one.params["branches"][-1], args[1:])
+        if primitive is p.cond_p and len(eqn.params["branches"]) == 2:
+            cases = [self._within(pair, lambda one, k=k: one.params["branches"][k], args[1:]) for k in (1, 0)]
+            chosen = zip(*cases, strict=True)
+            return [a if a == b else apply("where", repeated(args[0], a.shape, ()), a, b) for a, b in chosen]
         if primitive is p.eigh_p and pair.one.params["subset_by_index"] is None and len(args[0].shape) == 2:
             (A,) = args
             return [Op(A.shape, "eigenvectors", (A,)), Op(A.shape[:1], "eigenvalues", (A,))]
-        if (rule := RULES.get(primitive) or INDEXING.get(primitive)) is None:
+        if (rule := RULES.get(primitive) or INDEXING.get(primitive) or BY_NAME.get(primitive.name)) is None:
             raise NoFormula(f"the operation `{primitive.name}` has no formula")
         return [rule(pair, *args)]
 

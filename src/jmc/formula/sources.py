@@ -52,7 +52,33 @@ def gaps(x):
     one = {np}.eye(len(x))
     return (1 - one) / (x[None, :] - x[:, None] + one)
 """
+OTHERS = """\
+def others(p):
+    at = {np}.broadcast_to({np}.arange(p.shape[-1]), p.shape)
+    top = at == p.argmax(-1, keepdims=True)
+    rest = {np}.where(top, 0, p).sum(-1, keepdims=True)
+    return {np}.where(top, rest, 1 - p)
+"""
+ERROR = """\
+def error(p, y):
+    return p * (1 - y) - y * others(p)
+"""
+LOGIT_ERROR = """\
+def logit_error(z, y):
+    return (1 - y) * sigmoid(z) - y * sigmoid(-z)
+"""
+SLOPE = """\
+def log_softmax_slope(p):
+    one = {np}.eye(len(p), dtype=bool)
+    return {np}.where(one, others(p)[:, None], -p[None, :])
+"""
+BELOW = {"error": OTHERS, "log_softmax slope": OTHERS, "logit error": SIGMOID}
+"""What the helpers call."""
 HELPERS = {
+    "error": ERROR,
+    "logit error": LOGIT_ERROR,
+    "others": OTHERS,
+    "log_softmax slope": SLOPE,
     "gaps": GAPS,
     "covariance": COVARIANCE,
     "softmax": SOFTMAX,
@@ -60,6 +86,12 @@ HELPERS = {
     "log_softmax": LOG_SOFTMAX,
 }
 OPERATORS = {
+    "error": "error({0}, {1})",
+    "error turned": "(-error({0}, {1}))",
+    "logit error": "logit_error({0}, {1})",
+    "logit error turned": "(-logit_error({0}, {1}))",
+    "others": "others({0})",
+    "log_softmax slope": "log_softmax_slope({0})",
     "inv": "{np}.linalg.inv({0})",
     "det": "{np}.linalg.det({0})",
     "logdet": "{np}.linalg.slogdet({0})[1]",

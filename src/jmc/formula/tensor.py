@@ -177,6 +177,18 @@ def exact(value: Number | int) -> Number:
     return near if float(near) == value else value
 
 
+def rational_power(value: Number, exponent: Fraction) -> Number | None:
+    """The power, if it is a fraction."""
+    if not isinstance(value, Fraction) or value == 0 or (value < 0 and exponent.denominator != 1):
+        return None
+    if exponent.denominator == 1:
+        return value**exponent.numerator
+    if exponent.denominator == 2:
+        over, under = math.isqrt(value.numerator), math.isqrt(value.denominator)
+        return Fraction(over, under) ** exponent.numerator if Fraction(over, under) ** 2 == value else None
+    return None
+
+
 def moves(tensor: Tensor) -> bool:
     """Whether it depends on an argument."""
     return isinstance(tensor, Argument) or any(map(moves, tensor.children))
@@ -202,6 +214,6 @@ def plain(tensor: Tensor) -> bool:
     return len(set(tensor.out)) == len(tensor.out) and set(tensor.out) <= used
 
 
-def has_delta(tensor: Tensor) -> bool:
-    """Whether two of its axes share a label."""
-    return isinstance(tensor, Product) and len(set(tensor.out)) < len(tensor.out)
+def is_mask(tensor: Tensor) -> bool:
+    """Whether it is made of entries of I: numbers that are 0 or 1 whatever the arguments."""
+    return isinstance(tensor, Op) and tensor.name.partition("|")[0] in ("basis", "rows", "tri", "onehot")

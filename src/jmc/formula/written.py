@@ -74,8 +74,8 @@ class InMatrices:
 
     def code(self, name: str, target: str, order: int) -> str:  # noqa: ARG002 - as in index notation
         """A module with a function that computes it."""
-        coder = Coder(target)
         node, parts = self.flat
+        coder = Coder(target, dict(parts))
         lines = [f"    {part} = {coder.code(inner)}" for part, inner in parts]
         found: dict[Any, None] = {}
         value = coder.code(node)
