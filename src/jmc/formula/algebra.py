@@ -313,7 +313,8 @@ def is_symmetric(tensor: Tensor) -> bool:
     if isinstance(tensor, Argument):
         return bool({"symmetric", "psd", "spd", "diagonal"} & tensor.facts)
     if isinstance(tensor, Op):
-        return tensor.name == "covariance" or (tensor.name == "inv" and is_symmetric(tensor.args[0]))
+        turned = tensor.name.startswith("rows") and tensor.name.endswith("|-1")  # all of them, in reverse
+        return turned or tensor.name == "covariance" or (tensor.name == "inv" and is_symmetric(tensor.args[0]))
     if isinstance(tensor, (Sum, Product)):
         return transposed(tensor) == tensor
     return isinstance(tensor, Map) and all(is_symmetric(arg) for arg in tensor.args)

@@ -264,6 +264,7 @@ def _at_most_zero(condition: Tensor, x: Tensor) -> bool:
 
 def truth(condition: Tensor) -> bool | None:
     """What a condition is, if it is decided by numbers."""
+    condition = _scalar(condition) or condition
     value = constant(condition)
     if value is not None:
         return value != 0

@@ -168,7 +168,13 @@ class Graph:
                 self.edges.append((one, other, chain([transpose(left), *middle, right])))
 
     def _closed_pairs(self, summed: list[int]) -> None:
-        """Two edges between two summed labels and nothing else: a trace."""
+        """Two edges between two summed labels and nothing else: a trace; one that is squared: the square of a norm."""
+        for i, j, node in list(self.edges):
+            alone = all(k in summed and len(self.at(k)) == 1 and k not in self.weights for k in (i, j))
+            if alone and node.op == "power" and node.value == 2:
+                self.edges.remove((i, j, node))
+                self.scalars.append((Node("norm", 0, node.args), Fraction(2)))
+                summed[:] = [k for k in summed if k not in (i, j)]
         for label in list(summed):
             ends = self.at(label)
             if label not in summed or len(ends) != 2 or label in self.weights:

@@ -60,7 +60,7 @@ def _best(nodes: Sequence[Node]) -> Node | None:
 
 
 def _nameable(node: Node) -> bool:
-    if node.op in ("transpose", "diag") or node.rank == -1 or len(text(node)) < 6:
+    if node.op in ("transpose", "diag", "rows") or node.rank == -1 or len(text(node)) < 6:
         return False
     return not (node.op == "scaled" and len(node.args) == 1)
 

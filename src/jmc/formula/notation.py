@@ -79,7 +79,7 @@ def transpose(node: Node) -> Node:
             return node
         case "operator" if node.value == "inv" and symmetric(node.args[0]):
             return node
-        case "symbol" if symmetric(node):
+        case "symbol" | "rows" if symmetric(node):
             return node
     return Node("transpose", _flipped(node.rank), (node,))
 
@@ -94,7 +94,7 @@ def symmetric(node: Node) -> bool:
         return symmetric(node.args[0])
     if node.op == "chain":
         return node.rank == 2 and transpose(node) == node
-    return node.op in ("eye", "diag")
+    return node.op in ("eye", "diag") or (node.op == "rows" and node.value[2] == node.value[3])
 
 
 def _flipped(rank: int) -> int:

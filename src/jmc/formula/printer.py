@@ -142,6 +142,9 @@ class Printer:
             if arg.op == "rows" and k + 1 < len(args) and args[k + 1].op not in ("transpose", "rows") and not cut:
                 cut = self._range(arg)
                 continue
+            if _columns(arg) and k and args[k - 1].op == "symbol":
+                shown[-1] = self.style.rows.format(shown[-1], f":, {self._range(arg.args[0])}")
+                continue
             own = self.at(arg, ATOM)
             shown.append(self.style.rows.format(own, cut) if cut else own)
             cut = ""
@@ -276,6 +279,11 @@ class Printer:
         if pattern.startswith(("ln softmax", "logsumexp")):
             inside = self(arg)
         return pattern.format(inside), ATOM if bare else PRODUCT
+
+
+def _columns(node: Node) -> bool:
+    """Whether it picks columns of what stands before it."""
+    return node.op == "transpose" and node.args[0].op == "rows"
 
 
 def _inverse(node: Node) -> bool:

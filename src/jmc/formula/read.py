@@ -107,7 +107,7 @@ class Reader:
     def _number(self, one: Any, other: Any) -> Tensor:
         """A number in the program, or an array of one number."""
         a, b = np.asarray(one), np.asarray(other)
-        if a.size and _uniform(a) and _uniform(b):
+        if a.size and a.dtype.kind != "c" and _uniform(a) and _uniform(b):
             value = self.sizes.number(a.ravel()[0].item(), b.ravel()[0].item())
             shape = [self.sizes.dim(m, n) for m, n in zip(a.shape, b.shape, strict=True)]
             if value is not None and None not in shape:

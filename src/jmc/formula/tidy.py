@@ -242,16 +242,24 @@ def _groups(terms: Sequence[Product]) -> dict[tuple, list[_Occurrence]]:
 
 def _worthwhile(group: Sequence[_Occurrence]) -> bool:
     """Not x (x + 3): what is left of each term must be more than a number, if it is an argument that is taken out."""
-    return not isinstance(group[0].base, Argument) or all(len(o.term.factors) > 1 for o in group)
+    return not isinstance(group[0].base, Argument) or all(len(o.term.factors) > 1 or _bare(o.term) for o in group)
+
+
+def _bare(term: Product) -> bool:
+    """Whether it is the same along an axis."""
+    return bool(set(term.out) - {label for _, labels in term.factors for label in labels})
 
 
 def _content(tensor: Sum) -> Fraction:
     """The number that all terms have in front."""
     found = [split(term)[0] for term in tensor.terms]
-    if not all(isinstance(c, Fraction) for c in found) or any(constant(term) is not None for term in tensor.terms):
+    if not all(isinstance(c, Fraction) for c in found):
         return ONE
     numerators = [abs(c.numerator) for c in found if isinstance(c, Fraction)]
     denominators = {c.denominator for c in found if isinstance(c, Fraction)}
+    if any(constant(term) is not None for term in tensor.terms):  # 3 x² + 3 stays, x/2 + 1/2 does not
+        below = set(denominators)
+        return Fraction(1, below.pop()) if len(below) == 1 and set(numerators) == {1} else ONE
     sign = -1 if all(c < 0 for c in found) else 1
     return sign * Fraction(math.gcd(*numerators), denominators.pop() if len(denominators) == 1 else 1)
 
