@@ -23,7 +23,7 @@ TABLE = [
     (lambda x: x[0] * x[-1], {"x": "n"}, 1, "x_n e₁ + x₁ e_n"),
     (lambda x: jnp.mean(x[2:]), {"x": "n"}, 1, "(1/(n − 2)) I[3:n]ᵀ 𝟏"),
     (lambda x: jnp.cumsum(x) @ x, {"x": "n"}, 1, "(tril(𝟏 𝟏ᵀ) + tril(𝟏 𝟏ᵀ)ᵀ) x"),
-    (lambda x: x[::-1] @ x, {"x": "n"}, 1, "2 I[n:−1:1] x"),
+    (lambda x: x[::-1] @ x, {"x": "n"}, 1, "2 x[n:−1:1]"),
     (lambda x: jnp.pad(x, (1, 2)), {"x": "n"}, 1, "I[2:n + 1]ᵀ"),
     (lambda x, y: -jax.nn.log_softmax(x)[y], {"x": "n", "y": "integer"}, 1, "softmax(x) − onehot(y)"),
     (cross_entropy, {"X": "N, k", "y": "N integer"}, 1, "(1/N) (softmax(X) − onehot(y))"),
