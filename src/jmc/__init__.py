@@ -95,6 +95,7 @@ _HOME = {
     "differentiate.jacobian": ("hessian", "jacobian", "value_and_jacobian"),
     "differentiate.pins": ("StructureError",),
     "differentiate.tape": ("NotDifferentiable",),
+    "formula": ("formula",),
     "formula.certificate": ("NotCertified",),
     "formula.derivation": ("Derivation",),
     "formula.deriving": ("derive",),
@@ -181,6 +182,7 @@ if TYPE_CHECKING:
     from jmc.differentiate.jacobian import hessian, jacobian, value_and_jacobian
     from jmc.differentiate.pins import StructureError
     from jmc.differentiate.tape import NotDifferentiable
+    from jmc.formula import formula
     from jmc.formula.certificate import NotCertified
     from jmc.formula.derivation import Derivation
     from jmc.formula.derivative import NoFormula

@@ -3,6 +3,7 @@ import re
 
 import jax
 import pytest
+from pages import Outline
 
 from jmc.catalogue.registry import rules
 from jmc.cli import main
@@ -37,6 +38,31 @@ def test_a_page_has_all_that_is_known_of_a_rule(capsys):
     ):
         assert text in out
     assert "∂f/∂X: (n, n), numerator layout n × n" in out
+
+
+def test_formulas_in_unicode_and_latex(capsys):
+    _, out, _ = run(capsys, "K-61")
+    assert "  f = aᵀ X⁻¹ b\n  ∂f/∂X = −X⁻ᵀ a bᵀ X⁻ᵀ\n" in out
+    code, out, _ = run(capsys, "K-61", "--latex")
+    assert (code, out) == (0, json.loads(run(capsys, "K-61", "--json")[1])["latex"] + "\n")
+    assert r"f &= a^{\top}\, X^{-1}\, b" in out
+
+
+def test_rules_in_formulas_as_a_page(capsys, tmp_path):
+    path = tmp_path / "rules.html"
+    code, out, _ = run(capsys, "inner inverse", "--html", str(path))
+    assert (code, path.exists()) == (2, False)
+    code, out, _ = run(capsys, "--search", "bilinear inverse", "--html", str(path))
+    assert (code, out) == (0, f"{path}\n")
+    page = path.read_text()
+    outline = Outline(page)
+    articles = [attributes for tag, attributes in outline.tags if tag == "article"]
+    assert "∂f/∂X = −X⁻ᵀ a bᵀ X⁻ᵀ" in articles[0]["data-text"]
+    assert sum(tag == "math" for tag, _ in outline.tags) >= 2
+    assert not re.search(r"(src|href)=\"(?!#)|url\(|@import|https?://(?!www.w3.org/1998/Math)", page)
+    code, _, err = run(capsys, "K-61", "--html", str(tmp_path))
+    assert code == 2
+    assert "`--html` must name a file that can be written" in err
 
 
 @pytest.mark.parametrize("name", ["K-60", "K-59", "P-4.2.5", "neuron", "softmax", "K-76"])
@@ -93,6 +119,7 @@ def test_what_is_unknown_is_said_with_a_guess(capsys):
     ("arguments", "message"),
     [
         (["--search", "x", "--verify"], "--search takes no NAME and no --verify"),
+        (["softmax", "--latex", "--json"], "--html and --latex take neither each other nor --json or --verify"),
         (["--verfy"], "did you mean --verify?"),
         (["softmax", "--layout", "rows"], "--layout: invalid choice"),
         (["--verify", "--workers", "0"], "`--workers` must be at least 1, but got 0"),

@@ -80,7 +80,7 @@ TABLE = [
     (lambda W, x: jnp.tanh(W @ x), "W: m n, x: n", "W", 1, "diag(1 − tanh²(W x)) ⊗ xᵀ"),
     (lambda X, A, B: A @ X @ B, "X: m n, A: p m, B: n q", "X", 1, "A ⊗ Bᵀ"),
     (lambda X: inv(X), "X: n n", "X", 1, "−X⁻¹ ⊗ X⁻ᵀ"),
-    (lambda X, a: logdet(a * X), "X: n n, a:", "X", 1, "a (a X)⁻ᵀ"),
+    (lambda X, a: logdet(a * X), "X: n n, a:", "X", 1, "X⁻ᵀ"),
     (lambda x, p: jnp.sum(x**p) ** (1 / p), "x: n positive, p: positive", "x", 1, "(𝟏ᵀ x^p)^(1/p − 1) x^(p − 1)"),
     (gaussian_process, "K: n n spd, y: n", "K", 1, "(1/2) (K⁻¹ − K⁻¹ y yᵀ K⁻¹)"),
     (lambda x: jnp.sum(x) * np.log(x.shape[0]) / x.shape[0] ** 2, "x: n", "x", 1, "(ln(n)/n²) 𝟏"),

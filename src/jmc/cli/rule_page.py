@@ -1,6 +1,7 @@
 """One rule on a page: what it takes, its code, where it comes from, and how to use it."""
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from jmc.cli.console import console
@@ -8,7 +9,7 @@ from jmc.cli.console import console
 if TYPE_CHECKING:
     from jmc.catalogue.record import Rule
 
-BESIDES = ("name", "key", "family", "layout", "code")  # what the page does not list among the facts
+BESIDES = ("name", "key", "family", "formula", "latex", "layout", "code")  # what the page does not list among the facts
 SEPARATORS = {"derivatives": "\n", "with": "\n"}
 
 
@@ -19,6 +20,7 @@ def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
     from jmc.catalogue.shapes import shown, value_axes
 
     outs = value_axes(rule)
+    text, latex = _formula(rule)
     return {
         "name": rule.name,
         "key": _key(rule),
@@ -29,6 +31,8 @@ def as_dict(rule: "Rule", layout: str = "numerator") -> dict[str, Any]:
         "value": [shown(out) for out in outs],
         "derivatives": _derivatives(rule, outs, layout),
         "layout": layout,
+        "formula": text,
+        "latex": latex,
         "conditions": rule.conditions,
         "kinks": rule.kinks,
         "source": rule.source,
@@ -44,6 +48,18 @@ def _key(rule: "Rule") -> str:
     from jmc.catalogue.registry import rules
 
     return rule.name if rules[rule.name] is rule and (rule.name.isidentifier() or not rule.ids) else rule.ids[0]
+
+
+def _formula(rule: "Rule") -> tuple[str, str]:
+    """What its code computes in Unicode and in LaTeX, or why that has no formula."""
+    from jmc.formula.catalogue import formula
+    from jmc.formula.derivative import NoFormula
+
+    try:
+        found = formula(rule)
+    except NoFormula as refusal:
+        return f"no formula: {refusal}", ""
+    return found.text, found.latex
 
 
 def _derivatives(rule: "Rule", outs: list[tuple[str, ...]], layout: str) -> list[dict[str, str]]:
@@ -84,6 +100,7 @@ def show(rule: "Rule", layout: str = "numerator") -> None:
         if any(texts):
             facts.add_row(name, SEPARATORS.get(name, "; ").join(texts))
     out.print(rule.name, style="bold", markup=False, highlight=False)
+    out.print(textwrap.indent(f"\n{page['formula']}\n", "  "), markup=False, highlight=False)
     out.print(facts, markup=False, highlight=False)
     out.print()
     out.print(Syntax(page["code"], "python", background_color="default", word_wrap=True))

@@ -5,6 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jmc.cli import BAD_USAGE, parse
@@ -19,6 +20,8 @@ examples:
   jmc rules softmax                 a rule by its name, a family by its file
   jmc rules K-57                    a rule by the number that a source gives it
   jmc rules K-57 --layout mixed     its derivative as the table that most cookbooks print
+  jmc rules K-57 --latex            its formulas, read from its code, in LaTeX
+  jmc rules --html rules.html       every rule in formulas, as one page that can be searched
   jmc rules --search "log det"      rules whose name, source or code says so
   jmc rules --verify trace          prove a family, a rule, or (with no name) everything
 
@@ -35,6 +38,8 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(parser, arguments)
     if options.search is not None and (options.name or options.verify):
         parser.error("--search takes no NAME and no --verify")
+    if sum(map(bool, (options.html, options.latex, options.json or options.verify))) > 1:
+        parser.error("--html and --latex take neither each other nor --json or --verify")
     for name in ("points", "workers"):
         if (number := getattr(options, name)) is not None and number < 1:
             parser.error(f"`--{name}` must be at least 1, but got {number}")
@@ -57,7 +62,13 @@ def run(arguments: Sequence[str]) -> int:
     if options.verify:
         return _verify(found, options)
     if options.search is not None:
-        return _list(_matching(found, options.search), options.json, f"no rule says {options.search!r}")
+        found = _matching(found, options.search)
+    if options.html is not None:
+        return _write(found, options.html)
+    if options.latex:
+        return _show_latex(found)
+    if options.search is not None:
+        return _list(found, options.json, f"no rule says {options.search!r}")
     if options.name is None:
         return _show_families(families, options.json)
     if options.name in families and options.name not in rules:
@@ -127,6 +138,27 @@ def _show_notation(identity: str, as_json: bool) -> int:
     return 0
 
 
+def _write(found: Sequence["Rule"], path: str) -> int:
+    from jmc.formula.reference import reference
+
+    page = reference(_watched(found, len(found), "reading"))
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+    except OSError as error:
+        print(f"jmc rules: `--html` must name a file that can be written, but got {path!r}: {error}", file=sys.stderr)
+        return BAD_USAGE
+    print(path)
+    return 0
+
+
+def _show_latex(found: Sequence["Rule"]) -> int:
+    from jmc.formula.catalogue import formula
+
+    for rule in found:
+        print(formula(rule).latex)
+    return 0
+
+
 def _verify(found: Sequence["Rule"], options: argparse.Namespace) -> int:
     from jmc.catalogue.registry import rules
     from jmc.checking.campaign import proofs, with_seconds
@@ -166,12 +198,12 @@ def _show_proofs(results: Sequence[dict[str, Any]]) -> None:
                 print(f"{'note' if kind == 'notes' else 'NOT PROVED'}: {result['name']}: {line}")
 
 
-def _watched(items: Any, total: int) -> Any:
+def _watched(items: Any, total: int, doing: str = "proving") -> Any:
     """The items, with a bar on a terminal."""
     from rich.progress import track
 
     shown = console(stderr=True)
-    return track(items, "proving", total, console=shown, transient=True) if shown.is_terminal else items
+    return track(items, doing, total, console=shown, transient=True) if shown.is_terminal else items
 
 
 def _table(
@@ -201,6 +233,8 @@ def _parser() -> argparse.ArgumentParser:
         "--layout", choices=LAYOUTS, default=LAYOUTS[0], help="in which derivatives are laid out as tables"
     )
     parser.add_argument("--search", metavar="TEXT", help="list the rules whose name, source or code has these words")
+    parser.add_argument("--latex", action="store_true", help="print the formulas in LaTeX")
+    parser.add_argument("--html", metavar="FILE", help="write the rules in formulas as one self-contained page")
     parser.add_argument("--verify", action="store_true", help="hold the closed forms to every oracle")
     parser.add_argument("--points", metavar="N", type=int, default=3, help="random points per rule (default: 3)")
     parser.add_argument("--workers", metavar="N", type=int, help="processes for --verify (default: one per processor)")

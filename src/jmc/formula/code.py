@@ -124,8 +124,7 @@ class Coder:
 
     def onehot(self, places: str, size: Dim) -> str:
         """Rows of the identity that an array names."""
-        places = places if places.isidentifier() else f"{self.np}.asarray({places}).astype(int)"
-        return f"{self.np}.eye({size})[{places}]"
+        return f"{self.np}.eye({size})[{self.np}.asarray({places}).astype(int)]"
 
     def part(self, name: str, by: Sequence[int], args: Sequence[str]) -> str:
         """A part of the program that has only a name, or its derivative."""

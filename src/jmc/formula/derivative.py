@@ -38,8 +38,8 @@ def _derivative(tensor: Tensor, x: Argument, known: dict[Tensor, Tensor | None])
         case Map():
             terms = []
             for k, arg in enumerate(tensor.args):
-                inner = derivative(arg, x, known)
-                slope = None if inner is None else _slope(tensor, k)
+                slope = _slope(tensor, k)
+                inner = None if slope is None else derivative(arg, x, known)
                 if inner is not None and slope is not None:
                     at = tuple(axes) if arg.shape else ()
                     parts = [(slope, tuple(axes) if slope.shape else ()), (inner, (*at, *new))]

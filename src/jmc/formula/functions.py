@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, scale, times
+from jmc.formula.identities import INDICATORS
 from jmc.formula.sources import DENSITY, ERF, SECH2, SIGMOID, SPECIAL
 from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant
 
@@ -173,7 +174,6 @@ FUNCTIONS: dict[str, Function] = {
     "ne": _compared("≠", r"\ne", "!="),
 }
 _OPPOSITE = {"gt": "le", "ge": "lt", "lt": "ge", "le": "gt", "eq": "ne", "ne": "eq"}
-INDICATORS = {"step", "not", *_OPPOSITE}
 
 
 def _under(x: Tensor, sign: int) -> Tensor:

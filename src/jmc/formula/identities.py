@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from jmc.formula.tensor import Argument, Dim, Labels, Map, Number, Op, Product, Tensor
 
+INDICATORS = {"step", "not", "gt", "ge", "lt", "le", "eq", "ne"}
 Part = tuple[Tensor, Labels]
 Found = tuple[Number, list[Part], dict[int, int]]
 
@@ -42,7 +43,7 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
             found = _cancelled(tensor.args[0], labels, rest, count, out, sizes)
             if found is not None:
                 return found
-    return _tangent(parts) or _orthogonal(parts, count, out, sizes)
+    return _tangent(parts) or _signed(parts) or _chosen(parts) or _orthogonal(parts, count, out, sizes)
 
 
 def _cholesky_diagonal(tensor: Tensor) -> Tensor | None:
@@ -51,6 +52,34 @@ def _cholesky_diagonal(tensor: Tensor) -> Tensor | None:
         (factor, labels), *others = inner.factors or ((inner, ()),)
         if not others and inner.coefficient == 1 and isinstance(factor, Op) and factor.name == "cholesky":
             return factor.args[0] if len(set(labels)) == 1 else None
+    return None
+
+
+def _signed(parts: Sequence[Part]) -> Found | None:
+    """sign(x) |x| is x, sign(x)/|x| is 1/x, and sign(x) x is |x|."""
+    for i, (tensor, labels) in enumerate(parts):
+        if not (isinstance(tensor, Map) and tensor.function == "sign"):
+            continue
+        (x,) = tensor.args
+        size = Map(tensor.shape, "abs", (x,))
+        over = Map(tensor.shape, "power", (size,), Fraction(-1))
+        for one, found in ((size, x), (over, Map(tensor.shape, "power", (x,), Fraction(-1))), (x, size)):
+            if (one, labels) in parts:
+                rest = [part for k, part in enumerate(parts) if k != i and part != (one, labels)]
+                return Fraction(1), [*rest, (found, labels)], {}
+    return None
+
+
+def _chosen(parts: Sequence[Part]) -> Found | None:
+    """A power of 1[…] is 1[…] itself, and 1[…] (1 − 1[…]) is 0."""
+    for i, (tensor, labels) in enumerate(parts):
+        rest = [*parts[:i], *parts[i + 1 :]]
+        if isinstance(tensor, Map) and tensor.function == "power" and tensor.number > 0:
+            (base,) = tensor.args
+            if isinstance(base, Map) and base.function in INDICATORS:
+                return Fraction(1), [*rest, (base, labels)], {}
+        if isinstance(tensor, Map) and tensor.function == "not" and (tensor.args[0], labels) in parts:
+            return Fraction(0), rest, {}
     return None
 
 

@@ -190,7 +190,7 @@ def gather(pair: Pair, x: Tensor, places: Tensor) -> Tensor:
     parts = [(x, tuple(k for k in labels if dims[k] != 1))]
     for j, axis in enumerate(named):
         if dims[axis] != 1:
-            parts.append((_onehot(_column(places, j, at[-1]), dims[axis]), (*kept, axis)))
+            parts.append((onehot(_column(places, j, at[-1]), dims[axis]), (*kept, axis)))
     return product(ONE, parts, [k for k in out if dims[k] != 1], dims)
 
 
@@ -204,7 +204,7 @@ def _column(places: Tensor, j: int, count: Dim) -> Tensor:
     return product(ONE, [(places, axes), (rows(j, 1, 1, count), axes[-1:])], axes[:-1], dict(enumerate(places.shape)))
 
 
-def _onehot(places: Tensor, size: Dim) -> Tensor:
+def onehot(places: Tensor, size: Dim) -> Tensor:
     """Rows of the identity; all of them in order if the places count 0, 1, …"""
     axis = place(places)
     if axis is not None and places.shape[axis] == size:
@@ -218,10 +218,24 @@ def dynamic_slice(pair: Pair, x: Tensor, *starts: Tensor) -> Tensor:
     axes, shape = _Axes(pair.full_shape(0), x), pair.full_shape(0)
     for axis, (n, start) in enumerate(zip(pair.one.params["slice_sizes"], starts, strict=True)):
         if n == 1 and shape[axis] != 1:
-            axes.times(axis, _onehot(start, shape[axis]))
+            axes.times(axis, onehot(start, shape[axis]))
         elif n != pair.one.invars[0].aval.shape[axis]:
             raise NoFormula("a look-up of blocks has no formula")
     return axes.result()
+
+
+def reduce_or(pair: Pair, x: Tensor) -> Tensor:
+    """Whether any is so: of the rows of the identity that places name, all are."""
+    gone = pair.axes(pair.one.params["axes"], 0)
+    kept = [k for k in range(len(x.shape)) if k not in gone]
+    if len(gone) != 1:
+        raise NoFormula("whether any is so along several axes has no formula")
+    axes = tuple(range(len(x.shape)))
+    ((factor, labels), *others) = getattr(x, "factors", ((x, axes),)) or ((x, axes),)
+    if not others and getattr(factor, "name", "") == "onehot" and getattr(x, "out", axes)[gone[0]] == labels[-1]:
+        return full(1, [x.shape[k] for k in kept])
+    moved = product(ONE, [(x, axes)], (*kept, *gone), dict(enumerate(x.shape)))
+    return Op(tuple(x.shape[k] for k in kept), "max", (moved,))
 
 
 BY_NAME = {"stack": stack}
@@ -229,5 +243,5 @@ BY_NAME = {"stack": stack}
 INDEXING: dict[Any, Any] = {
     p.eq_p: equal, p.iota_p: iota, p.slice_p: slice_, p.rev_p: reverse, p.concatenate_p: concatenate, p.pad_p: pad,
     p.cumsum_p: running_sum, p.gather_p: gather, p.dynamic_slice_p: dynamic_slice,
-    p.ge_p: at_least,
+    p.ge_p: at_least, p.reduce_or_p: reduce_or,
 }  # fmt: skip

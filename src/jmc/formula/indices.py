@@ -59,7 +59,7 @@ class Written:
             if node is not None:
                 found[style.name(name)] = Printer(style)(node)
             else:
-                found[_index(style, name, letters)] = _Writer(letters, self.given, style).write(tensor, letters)[0]
+                found[index(style, name, letters)] = _Writer(letters, self.given, style).write(tensor, letters)[0]
         return found
 
     note = ""
@@ -71,9 +71,9 @@ class Written:
     def left(self, f: str, wrt: str, order: int, style: Style) -> str:
         """∂f_i/∂x_j."""
         each = len(self.into) // order
-        below = [_index(style, wrt, self.into[k * each : (k + 1) * each]) for k in range(order)]
+        below = [index(style, wrt, self.into[k * each : (k + 1) * each]) for k in range(order)]
         power = style.partial.strip() if order == 1 else style.raised(style.partial.strip(), str(order))
-        above = f"{power}{' ' if style is LATEX else ''}{_index(style, f, self.out)}"
+        above = f"{power}{' ' if style is LATEX else ''}{index(style, f, self.out)}"
         return style.fraction(above, "".join(f"{style.partial}{b}" for b in below))
 
     def code(self, name: str, target: str, order: int) -> str:  # noqa: ARG002 - as in matrix notation
@@ -159,7 +159,8 @@ def _in_matrices(tensor: Tensor) -> Node | None:
         return None
 
 
-def _index(style: Style, name: str, letters: Sequence[str], shown: str = "") -> str:
+def index(style: Style, name: str, letters: Sequence[str], shown: str = "") -> str:
+    """A name with indices."""
     shown = shown or style.name(name)
     if not letters:
         return shown
@@ -191,7 +192,7 @@ class _Writer:
         style = self.style
         match tensor:
             case Argument():
-                return _index(style, tensor.name, letters), ATOM
+                return index(style, tensor.name, letters), ATOM
             case Size():
                 return style.name(tensor.name), ATOM
             case Sum():
@@ -219,7 +220,7 @@ class _Writer:
             case Opaque():
                 name = called(style, tensor.name, tensor.by, len(tensor.args))
                 shown = style.call.format(name, ", ".join(self._whole(arg) for arg in tensor.args))
-                return _index(style, shown, letters, shown), ATOM
+                return index(style, shown, letters, shown), ATOM
             case Op() if tensor.name == "log_softmax slope":
                 p = self._at(tensor.args[0], letters[1:], PRODUCT)
                 return f"{style.delta.format(''.join(letters))} {style.minus} {p}", SUM

@@ -93,7 +93,10 @@ def _operator(tensor: Op) -> Node:
         raise NotMatrix
     if tensor.name == "covariance":  # of p, which stands in it three times
         return Node("operator", 2, (Node("operator", 1, (matrix(tensor.args[0]),), "softmax"),), tensor.name)
-    return Node("operator", len(tensor.shape), tuple(matrix(arg) for arg in tensor.args), tensor.name)
+    args = tuple(matrix(arg) for arg in tensor.args)
+    if tensor.name == "inv" and args[0].op == "transpose":
+        return transpose(Node("operator", 2, args[0].args, "inv"))
+    return Node("operator", len(tensor.shape), args, tensor.name)
 
 
 class Graph:

@@ -101,6 +101,21 @@ def _select(pair: Pair, condition: Tensor, *cases: Tensor) -> Tensor:
     return apply("where", c, a, b)
 
 
+def _and(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
+    _check_boolean(pair)
+    return times(*pair.aligned([a, b]))
+
+
+def _or(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
+    _check_boolean(pair)
+    return apply("maximum", *_same_shape(pair, a, b))
+
+
+def _check_boolean(pair: Pair) -> None:
+    if pair.one.outvars[0].aval.dtype != bool:
+        raise NoFormula(f"the operation `{pair.one.primitive.name}` of integers has no formula")
+
+
 def _clamp(pair: Pair, low: Tensor, x: Tensor, high: Tensor) -> Tensor:
     low, x, high = pair.aligned([low, x, high])
     return apply("minimum", apply("maximum", x, low), high)
@@ -195,6 +210,8 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     p.div_p: _div,
     p.pow_p: _pow,
     p.integer_pow_p: lambda pair, x: power(x, pair.one.params["y"]),
+    p.and_p: _and,
+    p.or_p: _or,
     p.select_n_p: _select,
     p.clamp_p: _clamp,
     p.broadcast_in_dim_p: _broadcast,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 
-from jmc.formula.algebra import ONE, add, power, product, times
+from jmc.formula.algebra import ONE, add, full, power, product, times
 from jmc.formula.tensor import Op, Tensor
 
 
@@ -92,6 +92,10 @@ def _of_eigenvectors(op: Op) -> Tensor:
     return product(ONE, parts, (i, k, a, b), dict.fromkeys(range(5), op.shape[0]))
 
 
+def _of_sign(op: Op) -> Tensor:
+    return full(0, op.args[0].shape)
+
+
 JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "softmax": _of_softmax,
     "log_softmax": _of_log_softmax,
@@ -104,6 +108,7 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "prod": _of_prod,
     "eigenvalues": _of_eigenvalues,
     "eigenvectors": _of_eigenvectors,
+    "sign of det": _of_sign,
 }
 """∂op/∂argument, of shape op.shape + argument.shape."""
 

@@ -14,6 +14,7 @@ from jmc.catalogue import marker
 from jmc.formula.algebra import delta, repeated
 from jmc.formula.derivative import NoFormula
 from jmc.formula.functions import apply
+from jmc.formula.helpers import free, known, meant
 from jmc.formula.indexing import BY_NAME, INDEXING
 from jmc.formula.inputs import Inputs
 from jmc.formula.library import recognised
@@ -85,18 +86,33 @@ class Reader:
             raise NoFormula("the function does something else at other sizes")
         env: dict[Any, Tensor] = dict(zip(one.constvars, consts, strict=True))
         env.update(zip(one.invars, args, strict=True))
-        for k, (a, b) in enumerate(zip(one.eqns, other.eqns, strict=True)):
-            self.path.append(k)
-            operands = [
-                self._number(x.val, y.val) if isinstance(x, Literal) else env[x]
-                for x, y in zip(a.invars, b.invars, strict=True)
-            ]
-            env.update(zip(a.outvars, self._results(Pair(a, b, self.sizes), operands), strict=True))
-            self.path.pop()
+        end = 0
+        for run in known(one.eqns):
+            start, end = end, end + len(run.eqns)
+            wanted = (
+                {*free(one.eqns[end:]), *(v for v in one.outvars if not isinstance(v, Literal))}
+                if run.helper
+                else set()
+            )
+            found = meant(run, wanted, env)
+            for k, a, b in zip(range(start, end), run.eqns, other.eqns[start:end], strict=True):
+                if found is None:
+                    self._step(k, Pair(a, b, self.sizes), env)
+            env.update(found or {})
         return [
             self._number(x.val, y.val) if isinstance(x, Literal) else env[x]
             for x, y in zip(one.outvars, other.outvars, strict=True)
         ]
+
+    def _step(self, k: int, pair: Pair, env: dict[Any, Tensor]) -> None:
+        """Adds the results of the equation with this number."""
+        operands = [
+            self._number(x.val, y.val) if isinstance(x, Literal) else env[x]
+            for x, y in zip(pair.one.invars, pair.other.invars, strict=True)
+        ]
+        self.path.append(k)
+        env.update(zip(pair.one.outvars, self._results(pair, operands), strict=True))
+        self.path.pop()
 
     def closed(self, one: Any, other: Any, args: Sequence[Tensor]) -> list[Tensor]:
         """The results of a program with constants of its own."""
@@ -157,9 +173,9 @@ class Reader:
         if primitive is marker.primitive:
             return as_formula(self, pair, args)
         if (name := NESTED.get(primitive)) is not None:
-            known = recognised(eqn, args)
-            if known is not None:
-                return [found for found in known if found is not None]
+            results = recognised(eqn, args)
+            if results is not None:
+                return [found for found in results if found is not None]
             return self._within(pair, lambda one: one.params[name], args)
         if primitive is p.cond_p and eqn.params.get("branches_platforms") is not None:
             return self._within(pair, lambda one: one.params["branches"][-1], args[1:])

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from jmc.formula.algebra import ONE, add, full, negated, power, product, scale, split, split_power
 from jmc.formula.functions import apply
+from jmc.formula.rewrites import chosen, split_inverses, straightened
 from jmc.formula.tensor import Argument, Labels, Map, Op, Opaque, Product, Size, Sum, Tensor, constant
 
 MOST_TERMS = 64
@@ -18,7 +19,7 @@ MOST_TERMS = 64
 
 def tidy(tensor: Tensor) -> Tensor:
     """The shortest way to write it that is found."""
-    return _oriented(_shortest(tensor, 6))
+    return _oriented(min((_shortest(one, 6) for one in (tensor, *split_inverses(tensor))), key=cost))
 
 
 def cost(tensor: Tensor) -> int:
@@ -73,6 +74,8 @@ def _shortest(tensor: Tensor, depth: int) -> Tensor:
         return tensor
     if isinstance(tensor, Sum) and (known := _complement_of(tensor)) is not None:
         return known
+    if isinstance(tensor, Sum) and (known := chosen(tensor) or straightened(tensor)) is not None:
+        return _shortest(known, depth)
     found: list[Tensor] = [tensor]
     multiplied = expanded(tensor)
     if multiplied is not None and multiplied != tensor:
