@@ -79,4 +79,3 @@ def test_nothing_to_derive_around_is_refused():
 def test_a_choice_between_two_programs_is_a_formula():
     d = jmc.derive(lambda x, W: jax.lax.cond(jnp.sum(x) > 0, lambda y: W @ y, lambda y: 3 * W @ y, x))("n", "m, n")
     assert d.formula == "(1 if 1[𝟏ᵀ x > 0], else 3) W"
-    assert d.where == {"c": "1[𝟏ᵀ x > 0]"}
