@@ -57,6 +57,7 @@ def test_what_is_printed_is_what_the_rule_computes(k, rule):
                 agree(equation.value(space | {equation.cotangent: np.squeeze(u)}), value)
         for equation, value in zip(found.second, second, strict=True):
             agree(equation.value(space), value)
+    assert found.mathml.startswith("<math")
 
 
 def test_a_rule_in_formulas():

@@ -47,7 +47,9 @@ def _key(eqn: JaxprEqn, values: Sequence[Value]) -> Any:
     if eqn.effects or eqn.primitive is p.rng_uniform_p:
         return None
     arrays = [v.array for v in values]
-    names = tuple(id(a) if np.ndim(a) or isinstance(a, jax.Array) else (jax.typeof(a), np.asarray(a).tobytes()) for a in arrays)
+    names = tuple(
+        id(a) if np.ndim(a) or isinstance(a, jax.Array) else (jax.typeof(a), np.asarray(a).tobytes()) for a in arrays
+    )
     key = eqn.primitive, tuple(sorted(eqn.params.items())), names
     try:
         hash(key)

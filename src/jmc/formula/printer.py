@@ -1,5 +1,6 @@
 """Matrix notation written out, in either style."""
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -120,7 +121,9 @@ class Printer:
         return shown if own >= level else self.style.bracket.format(shown)
 
     def _below(self, shown: str, dim: Dim) -> str:
-        """With an index, counted from 1."""
+        """With an index, counted from 1; what has one is in brackets."""
+        if re.search(r"(_\{[^{}]*\}|[₀-₉])$", shown):
+            shown = self.style.bracket.format(shown)
         plain = self.style.kind == "text" and isinstance(dim, int)
         return shown + str(dim).translate(SUB) if plain else self.style.sub.format(shown, self.style.size(dim))
 

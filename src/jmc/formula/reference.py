@@ -31,7 +31,7 @@ def _section(rule: Rule) -> dict[str, Any]:
         notes, text = list(found.notes), found.text
     except NoFormula as refusal:
         equations, notes, text = [], [f"no formula: {refusal}"], ""
-    about = (rule.f.__doc__ or "").partition("\n")[0] if rule.f.__name__ == rule.name else ""
+    about = (rule.f.__doc__ or "").partition("\n")[0].replace("``", "") if rule.f.__name__ == rule.name else ""
     return {
         "name": rule.name,
         "ids": rules.ids_of(rule),
