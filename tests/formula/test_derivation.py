@@ -174,7 +174,10 @@ def test_the_page_is_self_contained():
 
 
 def test_parts_without_matrix_notation_have_names_too():
-    d = jmc.derive(lambda X: logdet(jnp.tril(X, 1) + jnp.eye(len(X))), "X")("n n")
+    def kernel(X):
+        return jnp.exp(-jnp.sum((X[:, None, :] - X[None, :, :]) ** 2, axis=-1))
+
+    d = jmc.derive(lambda X: logdet(kernel(X) + jnp.eye(len(X))), "X")("n d")
     assert d.notation == "index"
     assert d.where["K"] == "E⁻¹"
     assert d.certificate.ok

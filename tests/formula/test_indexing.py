@@ -22,7 +22,7 @@ TABLE = [
     (lambda x, y: jnp.sum(jnp.concatenate([x, y]) ** 2), {"x": "n", "y": "m"}, 1, "2 (x + I[1:n] I[n + 1:n + m]ᵀ y)"),
     (lambda x: x[0] * x[-1], {"x": "n"}, 1, "x_n e₁ + x₁ e_n"),
     (lambda x: jnp.mean(x[2:]), {"x": "n"}, 1, "(1/(n − 2)) I[3:n]ᵀ 𝟏"),
-    (lambda x: jnp.cumsum(x) @ x, {"x": "n"}, 1, "(tril(𝟏 𝟏ᵀ) + tril(𝟏 𝟏ᵀ)ᵀ) x"),
+    (lambda x: jnp.cumsum(x) @ x, {"x": "n"}, 1, "(tril(𝟏 𝟏ᵀ) + triu(𝟏 𝟏ᵀ)) x"),
     (lambda x: x[::-1] @ x, {"x": "n"}, 1, "2 x[n:−1:1]"),
     (lambda x: jnp.pad(x, (1, 2)), {"x": "n"}, 1, "I[2:n + 1]ᵀ"),
     (lambda x, y: -jax.nn.log_softmax(x)[y], {"x": "n", "y": "integer"}, 1, "softmax(x) − onehot(y)"),
@@ -55,3 +55,19 @@ def test_sizes_that_are_computed_have_their_entries():
     d = jmc.derive(lambda x: jnp.tanh(x[1:] * x[:-1]), notation="index")("n")
     assert d.text.startswith("∂f_i/∂x_j = (")
     assert "δ_(i + 1)j" in d.formula
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes", "formula"),
+    [
+        (lambda X, Y: jnp.sum(jnp.triu(X) * Y), ("n, n", "n, n"), "Y ⊙ triu(𝟏 𝟏ᵀ)"),
+        (lambda X, Y: jnp.sum(jnp.tril(X, -1) * Y), ("n, n", "n, n"), "Y ⊙ tril(𝟏 𝟏ᵀ, −1)"),
+        (lambda A, U: jnp.sum(U * jnp.linalg.cholesky(A)), ("n, n spd", "n, n"),
+         "(1/2) B⁻ᵀ (Cᵀ + C) B⁻¹ where B = chol(A), C = Φ ⊙ (Bᵀ U)"),
+    ],
+)  # fmt: skip
+def test_triangles(f, shapes, formula):
+    d = jmc.derive(f)(*shapes)
+    where = ", ".join(f"{name} = {meaning}" for name, meaning in d.where.items())
+    assert d.formula + (f" where {where}" if where else "") == formula
+    assert d.certificate.max_error < 1e-10

@@ -60,7 +60,10 @@ class Coder:
             case "eye":
                 return f"{np}.eye({node.value})", ATOM
             case "tri":
-                return f"{np}.tri({node.value})", ATOM
+                k, size = node.value
+                return f"{np}.tri({size}{f', k={k}' if k else ''})", ATOM
+            case "halved":
+                return f"({np}.tri({node.value}) - {np}.eye({node.value}) / 2)", ATOM
             case "rows":
                 return rows(np, *node.value), ATOM
             case "entry":
@@ -285,7 +288,7 @@ def _flat(node: Node) -> bool:
 
 def sizes_in(node: Node, found: dict[Dim, None]) -> None:
     """The symbols of sizes that the formula says."""
-    if node.op in ("size", "ones", "eye", "commutation", "rows", "basis", "tri", "entry", "onehot"):
+    if node.op in ("size", "ones", "eye", "commutation", "rows", "basis", "tri", "halved", "entry", "onehot"):
         dims = node.value if isinstance(node.value, tuple) else (node.value,)
         found.update((name, None) for dim in dims for name in symbols(dim))
     for arg in node.args:

@@ -89,9 +89,16 @@ class Derivation:
         said = kind.said.format(self.wrt) if kind else free if "orthogonal" in argument.facts else ""
         used = {part.name: part for part, _ in self.function.needed.values()}
         gaps = "gaps(λ)_ij = 1/(λ_j − λ_i), and 0 for i = j" if "gaps(" in self.python else ""
+        halved = (
+            "Φ is 1 below the diagonal, 1/2 on it and 0 above"
+            if " / 2" in self.python and "tri(" in self.python
+            else ""
+        )
         short = "axes of size 1 are left out" if any(1 in a.shape for a in given.arguments) else ""
         return [
-            note for note in (self._written.note, gaps, short, said, *(part.said for part in used.values())) if note
+            note
+            for note in (self._written.note, gaps, halved, short, said, *(part.said for part in used.values()))
+            if note
         ]
 
     @property

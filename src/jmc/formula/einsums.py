@@ -45,8 +45,11 @@ class Einsums:
                 return rows(self.np, self._size(start), int(step), *map(self._size, tensor.shape))
             case Op() if tensor.name == "onehot":
                 return self.coder.onehot(self.code(tensor.args[0]), self._size(tensor.shape[-1]))
-            case Op() if tensor.name == "tri":
-                return f"{self.np}.tri({self._size(tensor.shape[0])})"
+            case Op() if tensor.name.startswith("tri"):
+                return f"{self.np}.tri({self._size(tensor.shape[0])}, k={tensor.name[4:]})"
+            case Op() if tensor.name == "halved":
+                size = self._size(tensor.shape[0])
+                return f"({self.np}.tri({size}) - {self.np}.eye({size}) / 2)"
             case Op():
                 args = tensor.args
                 if tensor.name.startswith("logit error"):

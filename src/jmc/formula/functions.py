@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, scale, times
-from jmc.formula.identities import INDICATORS
+from jmc.formula.algebra import add, full, negated, number, power, product, reciprocal, repeated, scale, times
 from jmc.formula.sources import DENSITY, ERF, SECH2, SIGMOID, SPECIAL
-from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant
+from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant, is_mask
 
 Slope = Callable[..., Tensor | None]
 
@@ -216,7 +215,7 @@ def apply(name: str, *args: Tensor) -> Tensor:
         case "maximum" if constant(x) == 0:
             return apply("relu", args[1])
         case "gt" if constant(args[1]) == 0 and len(x.shape) == len(shape):
-            return apply("step", x)
+            return x if is_mask(x) else apply("step", x)
         case "abs" | "relu" | "step" | "sign" if inner == "exp":
             return full(1, shape) if name in ("step", "sign") else x
         case "sign" if inner == "sign":
@@ -314,6 +313,3 @@ def _leads_negative(x: Tensor) -> bool:
     """Whether it is written with a minus in front."""
     terms = x.terms if isinstance(x, Sum) else (x,)
     return all(isinstance(term, Product) and term.coefficient < 0 for term in terms)
-
-
-__all__ = ["FUNCTIONS", "INDICATORS", "ONE", "Argument", "apply", "logistic_of", "truth"]

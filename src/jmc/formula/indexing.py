@@ -1,7 +1,7 @@
 """Entries by their places: slices, concatenations, reversals, look-ups and running sums as products with matrices.
 
 The matrices are rows of the identity: ``basis|k`` is its row k as a vector, ``rows|k|s`` every s-th row from k on,
-``onehot`` the rows that an array of whole numbers names; and ``tri``, ones on and below the diagonal.
+``onehot`` the rows that an array of whole numbers names; and ``tri|k``, ones on and below the diagonal number k.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from jmc.formula.dims import shifted
 from jmc.formula.functions import apply
 from jmc.formula.operations import Pair
 from jmc.formula.patterns import constant_along
-from jmc.formula.tensor import Dim, Op, Sum, Tensor, is_zero
+from jmc.formula.tensor import Dim, Op, Sum, Tensor, constant, is_zero
 
 
 def rows(start: Dim, step: int, count: Dim, size: Dim) -> Tensor:
@@ -141,11 +141,21 @@ def stack(pair: Pair, *args: Tensor) -> Tensor:
 
 def at_least(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
     """a ≥ b, which of places along two axes is the triangle of ones."""
-    one, other = pair.aligned([a, b])
+    (one, by), (other, less) = (_shifted(t) for t in pair.aligned([a, b]))
     if len(one.shape) == 2 and one.shape[0] == one.shape[1] and {place(one), place(other)} == {0, 1}:
-        triangle = Op(one.shape, "tri", ())
+        triangle = Op(one.shape, f"tri|{by - less}", ())
         return triangle if place(one) == 0 else transposed(triangle)
     return pair.map("ge", [a, b])
+
+
+def _shifted(tensor: Tensor) -> tuple[Tensor, int]:
+    """An array without a whole number that is added to it, and that number."""
+    if isinstance(tensor, Sum) and len(tensor.terms) == 2:
+        for term, other in (tensor.terms, tensor.terms[::-1]):
+            by = constant(other)
+            if by is not None and by == int(by):
+                return term, int(by)
+    return tensor, 0
 
 
 def pad(pair: Pair, x: Tensor, value: Tensor) -> Tensor:
@@ -166,7 +176,7 @@ def running_sum(pair: Pair, x: Tensor) -> Tensor:
     shape, axis = pair.full_shape(), pair.one.params["axis"]
     axes = _Axes(shape, x)
     if shape[axis] != 1:
-        axes.times(axis, Op((shape[axis],) * 2, "tri", ()), before=not pair.one.params["reverse"])
+        axes.times(axis, Op((shape[axis],) * 2, "tri|0", ()), before=not pair.one.params["reverse"])
     return axes.result()
 
 

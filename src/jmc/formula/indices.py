@@ -55,7 +55,7 @@ class Written:
         """The parts with names; of those without matrix notation, their entries."""
         found = {}
         for name, _, tensor, node in self.parts:
-            letters = [x for x in LETTERS if x not in _taken(self.given)][: len(tensor.shape)]
+            letters = [x for x in LETTERS if x not in self.given.taken][: len(tensor.shape)]
             if node is not None:
                 found[style.name(name)] = Printer(style)(node)
             else:
@@ -93,7 +93,7 @@ class Written:
 
 def indexed(tensor: Tensor, shapes: Shapes, given: Inputs) -> Written:
     """The formula in index notation; its first axes are those of the function's value."""
-    taken = _taken(given)
+    taken = given.taken
     free = [letter for letter in LETTERS if letter not in taken]
     if len(tensor.shape) > len(free):
         raise NoFormula("the derivative has more axes than there are letters")
@@ -103,11 +103,6 @@ def indexed(tensor: Tensor, shapes: Shapes, given: Inputs) -> Written:
     tensor = _hoisted(tensor, parts, taken)
     rows = len(shapes[1])
     return Written(tensor, letters[:rows], letters[rows:], tuple(parts), given, shapes[2])
-
-
-def _taken(given: Inputs) -> set[str]:
-    """Names that have a meaning."""
-    return given.taken
 
 
 def _hoisted(tensor: Tensor, parts: list[Part], taken: set[str]) -> Tensor:
@@ -207,8 +202,12 @@ class _Writer:
                 start = tensor.name[6:]
                 at = shifted(int(start) if start.isdigit() else start, 1)
                 return style.delta.format(f"{letters[0]}{style.size(at)}"), ATOM
-            case Op() if tensor.name == "tri":
-                return self._said("ge", letters), ATOM
+            case Op() if tensor.name.startswith("tri"):
+                k = tensor.name[4:].replace("-", f"{style.minus} ")
+                shown = f"{letters[0]} {k if k[0] == style.minus else f'+ {k}'}" if k != "0" else letters[0]
+                return self._said("ge", (shown, letters[1])), ATOM
+            case Op() if tensor.name == "halved":
+                return _index(style, "Phi", letters), ATOM
             case Op() if tensor.name.startswith("rows"):
                 _, start, step = tensor.name.split("|")
                 at = f"{step.replace('1', '') if step in ('1', '-1') else step}{letters[0]}"

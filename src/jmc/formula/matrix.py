@@ -87,8 +87,10 @@ def _operator(tensor: Op) -> Node:
         return Node(kind, len(tensor.shape), (), (*where, *tensor.shape))
     if tensor.name == "onehot":
         return Node("onehot", len(tensor.shape), (matrix(tensor.args[0]),), tensor.shape[-1])
-    if tensor.name == "tri":
-        return Node("tri", 2, (), tensor.shape[0])
+    if tensor.name.startswith("tri"):
+        return Node("tri", 2, (), (int(tensor.name[4:]), tensor.shape[0]))
+    if tensor.name == "halved":
+        return Node("halved", 2, (), tensor.shape[0])
     if tensor.name == "iota" or (tensor.name == "covariance" and len(tensor.shape) > 2):
         raise NotMatrix
     if tensor.name == "covariance":  # of p, which stands in it three times

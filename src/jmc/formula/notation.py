@@ -33,6 +33,7 @@ class Node:
             "eye": 0,
             "basis": 0,
             "tri": 0,
+            "halved": 0,
             "sum": len(self.args) - 1,
         }
         own |= {"chain": len(self.args) - 1, "hadamard": len(self.args) - 1, "kron": 1}

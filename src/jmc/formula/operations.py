@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jax.extend.core import primitives as p
 
-from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, times
+from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, times, transposed
 from jmc.formula.derivative import NoFormula
 from jmc.formula.functions import apply, logistic_of
 from jmc.formula.patterns import difference, logarithm, quotient
@@ -94,6 +94,9 @@ def _pow(pair: Pair, a: Tensor, b: Tensor) -> Tensor:
 def _select(pair: Pair, condition: Tensor, *cases: Tensor) -> Tensor:
     if len(cases) != 2:
         raise NoFormula("a choice among more than two cases has no formula")
+    if isinstance(condition, Op) and condition.name.startswith("tri") and is_zero(cases[1]):
+        above = Op(condition.shape, f"tri|{-int(condition.name[4:]) - 1}", ())  # what is not below
+        return times(transposed(above), _same_shape(pair, condition, cases[0], cases[0])[1])
     if not moves(condition) and is_zero(cases[0]):
         c, a = _same_shape(pair, condition, cases[1], cases[1])[:2]
         return times(c, a)

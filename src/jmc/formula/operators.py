@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from fractions import Fraction
 
-from jmc.formula.algebra import ONE, add, full, power, product, times
+from jmc.formula.algebra import ONE, add, full, permuted, power, product, scale, times
 from jmc.formula.tensor import Op, Tensor
+
+HALF = Fraction(1, 2)
 
 
 def softmax(z: Tensor) -> Tensor:
@@ -96,6 +98,14 @@ def _of_sign(op: Op) -> Tensor:
     return full(0, op.args[0].shape)
 
 
+def _of_cholesky(op: Op) -> Tensor:
+    i, j, a, b, k = range(5)
+    inner, halved = inverse(op), Op(op.shape, "halved", ())
+    parts = [(op, (i, k)), (halved, (k, j)), (inner, (k, a)), (inner, (j, b))]
+    found = product(ONE, parts, (i, j, a, b), dict.fromkeys(range(5), op.shape[0]))
+    return scale(HALF, add([found, permuted(found, (0, 1, 3, 2))]))
+
+
 JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "softmax": _of_softmax,
     "log_softmax": _of_log_softmax,
@@ -103,6 +113,7 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "inv": _of_inverse,
     "logdet": _of_logdet,
     "det": _of_det,
+    "cholesky": _of_cholesky,
     "max": _of_largest,
     "min": _of_largest,
     "prod": _of_prod,
@@ -111,5 +122,3 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "sign of det": _of_sign,
 }
 """∂op/∂argument, of shape op.shape + argument.shape."""
-
-HALF = Fraction(1, 2)

@@ -71,7 +71,11 @@ class Printer:
             case "rows":
                 return style.rows.format(style.eye, self._range(node)), ATOM
             case "tri":
-                return style.tri, ATOM
+                return self._triangle(style.tri, node.value[0]), ATOM
+            case "transpose" if args[0].op == "tri":
+                return self._triangle(style.triu, -args[0].value[0]), ATOM
+            case "halved":
+                return style.name("Phi"), ATOM
             case "onehot":
                 return style.call.format(style.function(node.op), self(args[0])), ATOM
             case "ones":
@@ -119,6 +123,11 @@ class Printer:
         """In brackets where it would fall apart."""
         shown, own = self.write(node)
         return shown if own >= level else self.style.bracket.format(shown)
+
+    def _triangle(self, name: str, k: int) -> str:
+        ones = self.style.ones
+        both = f"{ones}{self.style.times}{self.style.transpose.format(ones)}"
+        return self.style.call.format(name, f"{both}, {str(k).replace('-', self.style.minus)}" if k else both)
 
     def _below(self, shown: str, dim: Dim) -> str:
         """With an index, counted from 1; what has one is in brackets."""

@@ -49,6 +49,7 @@ class Style:
     prime: str
     rows: str
     tri: str
+    triu: str
     sub: str
     call: str
     fraction: Callable[[str, str], str]
@@ -101,7 +102,7 @@ TEXT = Style(
     kind="text", minus="−", times=" ", odot=" ⊙ ", oslash=" ⊘ ", kron=" ⊗ ", transpose="{0}ᵀ", inverse="{0}⁻¹",
     inverse_transpose="{0}⁻ᵀ", bracket="({0})", diag="diag({0})", trace="tr({0})", norm="‖{0}‖", frobenius="‖{0}‖_F",
     root="√{0}", ones="𝟏", eye="I", vec="vec({0})", commutation="𝐊", partial="∂", delta="δ_{0}", total="Σ_{0}",
-    prime="′", rows="{0}[{1}]", tri="tril(𝟏 𝟏ᵀ)", size=lambda dim: _size(dim, " ", "−", _text_name),
+    prime="′", rows="{0}[{1}]", tri="tril", triu="triu", size=lambda dim: _size(dim, " ", "−", _text_name),
     sub="{0}_{1}", call="{0}({1})", fraction=_text_fraction, raised=_text_raised, name=_text_name,
     function=lambda name: name,
 )  # fmt: skip
@@ -112,7 +113,7 @@ LATEX = Style(
     norm=r"\left\|{0}\right\|", frobenius=r"\left\|{0}\right\|_F", root=r"\sqrt{{{0}}}", ones=r"\mathbf{1}", eye="I",
     vec=r"\operatorname{{vec}}\left({0}\right)", commutation=r"\mathbf{K}", partial=r"\partial ",
     delta=r"\delta_{{{0}}}", total=r"\sum_{{{0}}}",
-    prime="'", rows="{0}[{1}]", tri=r"\operatorname{tril}\left(\mathbf{1}\mathbf{1}^{\top}\right)",
+    prime="'", rows="{0}[{1}]", tri=r"\operatorname{tril}", triu=r"\operatorname{triu}",
     size=lambda dim: _size(dim, r"\, ", "-", _latex_name), sub="{0}_{{{1}}}",
     call=r"{0}\left({1}\right)", fraction=lambda above, below: rf"\frac{{{above}}}{{{below}}}",
     raised=lambda base, exponent: f"{{{base}}}^{{{exponent}}}", name=_latex_name,
@@ -122,6 +123,8 @@ LATEX = Style(
 
 def number(value: Number, style: Style = TEXT) -> str:
     """The number in the fewest characters that say what it is: a fraction, a multiple of π, digits."""
+    if isinstance(value, Fraction) and max(abs(value.numerator), value.denominator) > 10**7:
+        value = float(value)
     if isinstance(value, Fraction):
         whole = str(abs(value.numerator))
         shown = whole if value.denominator == 1 else style.fraction(whole, str(value.denominator))
@@ -129,13 +132,13 @@ def number(value: Number, style: Style = TEXT) -> str:
     if not math.isfinite(value):
         infinity = r"\infty" if style.kind == "latex" else "∞"
         return {math.inf: infinity, -math.inf: style.minus + infinity}.get(value, "nan")
-    ratio = Fraction(value / math.pi).limit_denominator(64)
+    ratio = Fraction(value / math.pi if abs(value) < 10**7 else 0).limit_denominator(64)
     if ratio != 0 and math.isclose(float(ratio) * math.pi, value, rel_tol=1e-14):
         pi = r"\pi" if style.kind == "latex" else "π"
         over = pi if abs(ratio.numerator) == 1 else f"{abs(ratio.numerator)}{pi}"
         sign = style.minus if ratio < 0 else ""
         return sign + (over if ratio.denominator == 1 else style.fraction(over, str(ratio.denominator)))
-    near = Fraction(value * abs(value) * math.pi).limit_denominator(64)
+    near = Fraction(value * abs(value) * math.pi if abs(value) < 10**7 else 0).limit_denominator(64)
     if near != 0 and math.isclose(float(near), value * abs(value) * math.pi, rel_tol=1e-14):
         pi = r"\pi" if style.kind == "latex" else "π"
         below = pi if near.denominator == 1 else f"{near.denominator}{pi}"
@@ -153,5 +156,7 @@ def number(value: Number, style: Style = TEXT) -> str:
 def number_code(value: Number) -> str:
     """The number in Python, to the last digit."""
     if isinstance(value, Fraction):
+        if max(abs(value.numerator), value.denominator) > 2**53:
+            return repr(float(value))
         return str(value.numerator) if value.denominator == 1 else f"{value.numerator} / {value.denominator}"
     return repr(float(value)) if math.isfinite(value) else f'float("{value}")'
