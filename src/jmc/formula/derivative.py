@@ -49,7 +49,7 @@ def _derivative(tensor: Tensor, x: Argument, known: dict[Tensor, Tensor | None])
             return _of_opaque(tensor, x, known)
         case Op() if tensor.name == "covariance":
             return derivative(expanded(tensor), x, known)
-        case Op() if not tensor.args or tensor.name in ("onehot", "argmax", "argmin", "sign of det"):
+        case Op() if not tensor.args or tensor.name in ("onehot", "argmax", "argmin"):
             return None
         case Op():
             (arg,) = tensor.args
