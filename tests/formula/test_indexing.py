@@ -71,3 +71,10 @@ def test_triangles(f, shapes, formula):
     where = ", ".join(f"{name} = {meaning}" for name, meaning in d.where.items())
     assert d.formula + (f" where {where}" if where else "") == formula
     assert d.certificate.max_error < 1e-10
+
+
+def test_triangles_have_entries():
+    d = jmc.derive(lambda A: jnp.linalg.cholesky(A), notation="index")("n, n spd")
+    assert "Φ_" in d.formula
+    d = jmc.derive(lambda X: jnp.tanh(jnp.tril(X, 1)), notation="index")("n, n")
+    assert "1[i + 1 ≥ j]" in d.formula

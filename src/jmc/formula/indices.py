@@ -207,7 +207,7 @@ class _Writer:
                 shown = f"{letters[0]} {k if k[0] == style.minus else f'+ {k}'}" if k != "0" else letters[0]
                 return self._said("ge", (shown, letters[1])), ATOM
             case Op() if tensor.name == "halved":
-                return _index(style, "Phi", letters), ATOM
+                return index(style, "Phi", letters), ATOM
             case Op() if tensor.name.startswith("rows"):
                 _, start, step = tensor.name.split("|")
                 at = f"{step.replace('1', '') if step in ('1', '-1') else step}{letters[0]}"
