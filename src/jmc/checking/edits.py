@@ -184,6 +184,8 @@ def _of_product(scene: Scene, e: Equation, is_: Any) -> Iterator[Edit]:
     for k, i in enumerate(e.ins):
         if i in scene.program.constants or scene.program.source(i) in scene.cotangents:
             continue
+        if np.all(np.abs(scene.values[i]) == 1) and np.ptp(np.real(scene.values[i])) == 0:
+            continue  # a sign, which is told as one
         other, over = e.ins[1 - k], primitive is p.div_p and k == 1
         inverse = primitive is p.div_p and k == 0
         kept = is_(lambda *x, k=k, inverse=inverse: 1 / x[1] if inverse else x[1 - k])

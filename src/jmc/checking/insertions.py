@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend.core import primitives as p
 
 from jmc.checking.hypotheses import LEFT, left
-from jmc.checking.multiples import beside_a_number, linear
+from jmc.checking.multiples import beside_a_number, by_sizes, linear
 from jmc.checking.operations import ELEMENTWISE, STRUCTURAL, SUMS
 from jmc.checking.scene import Edit, Scene, Use, place, uses
 
@@ -138,7 +138,7 @@ def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
             if any(n is None for n in numbers_):
                 continue
             c = [float(n) for n in numbers_ if n is not None]
-            one = np.allclose(c, c[0], rtol=1e-4)
+            one = np.allclose(c, c[0], rtol=1e-4) or (what == "a constant" and by_sizes(stage, c))
             # one number for many entries says something, one for each entry does not
             if not c[0] or not (one or (what == "a constant" and min(np.size(x), s.goal.size) > 2)):
                 continue

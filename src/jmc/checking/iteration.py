@@ -1,5 +1,7 @@
 """Whether a function that iterates has come to rest: elsewhere its own derivative is not that of what it solves for."""
 
+import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,32 +15,51 @@ from jmc.checking.program import Equation, Program
 
 AT_REST, MOVING = 1e-7, 1e-9
 _STEPS = 4  # that are written out at least
+_GONE = 1e-3  # by one of them
 
 
 def unfinished(program: Program, runs: Sequence[Sequence[Any]]) -> list[bool]:
     """Of runs of one program or of programs alike, where an iteration still moves that is at rest in the first."""
-    loops = list(_loops(program))
-    moved = [[loop(values) for loop in loops] for values in runs]
-    rests = [k for k, motion in enumerate(moved[0]) if motion < AT_REST]
-    return [any(motion[k] > max(MOVING, 1e3 * moved[0][k]) for k in rests) for motion in moved]
+    loops = [
+        (made, moved)
+        for made, moved in _loops(program)
+        if moved(runs[0]) < AT_REST and _matters(program, runs[0], made)
+    ]
+    rests = [moved(runs[0]) for _, moved in loops]
+    return [
+        any(moved(values) > max(MOVING, 1e3 * rest) for (_, moved), rest in zip(loops, rests, strict=True))
+        for values in runs
+    ]
 
 
-def _loops(program: Program) -> Iterator[Any]:
-    """Of each iteration, how far its last step has moved relative to what it has come to, from a program's values."""
+def _matters(program: Program, values: Sequence[Any], made: Sequence[int]) -> bool:
+    """Whether what an iteration has come to is what the value is made of, not a case that is not taken."""
+    changed = {n: np.asarray(values[n]) * (1 + 1e-3) for n in made if np.asarray(values[n]).dtype.kind == "f"}
+    return any(
+        not np.array_equal(program.again(values, changed, n), values[n], equal_nan=True) for n in program.outputs
+    )
+
+
+def _loops(program: Program) -> Iterator[tuple[list[int], Any]]:
+    """What each iteration comes to, and how far its last step has moved relative to that, from a program's values."""
     written: dict[Any, list[int]] = {}
-    for e in program.equations:
+    for k, e in enumerate(program.equations):
         aval = e.eqn.outvars[0].aval
         if e.eqn.primitive in (p.scan_p, p.while_p):
-            yield lambda values, e=e: _one_more(e, values)
+            yield list(e.outs), functools.partial(_one_more, e)
         elif getattr(aval, "dtype", np.dtype(bool)).kind == "f":
-            written.setdefault((e.place, aval.shape), []).append(e.outs[0])
-    for numbers in written.values():
-        if len(numbers) >= _STEPS:
-            yield lambda values, numbers=numbers: _last(values, numbers)
+            written.setdefault((e.place, aval.shape), []).append(k)
+    for places in written.values():
+        # the steps of a loop follow each other at equal distances; what a library does on one line of its user does not
+        if len(places) > _STEPS and len(set(np.diff(places[-_STEPS:]))) == 1:
+            numbers = [program.equations[k].outs[0] for k in places]
+            yield numbers[-1:], functools.partial(_last, numbers)
 
 
-def _last(values: Sequence[Any], numbers: Sequence[int]) -> float:
-    return _apart([values[numbers[-1]]], [values[numbers[-2]]])
+def _last(numbers: Sequence[int], values: Sequence[Any]) -> float:
+    """How far the last step has gone, if the steps become shorter."""
+    *_, before, last = moved = [_apart([values[m]], [values[n]]) for n, m in itertools.pairwise(numbers)]
+    return last if last <= before and max(moved) > _GONE else np.inf
 
 
 def _one_more(e: Equation, values: Sequence[Any]) -> float:

@@ -10,6 +10,7 @@ from jax.extend.core import primitives as p
 from jmc.checking.hypotheses import LEFT, left, sizes_that_explain
 from jmc.checking.observe import Observation
 from jmc.checking.operations import SUMS
+from jmc.checking.program import Equation
 from jmc.checking.scene import Edit, Rules, Scene, Use, addends, on, place, uses
 
 
@@ -44,13 +45,14 @@ def _within_a_slope(s: Scene, at: Use) -> bool:
     if at.equation < 0:
         return False
     e = s.program.equations[at.equation]
-    products = [s.program.maker(i) for i in e.ins]
-    if e.eqn.primitive in SUMS and (product := next((m for m in products if m and m.eqn.primitive is p.mul_p), None)):
-        ys = {*product.ins} - {*e.ins}
-        return any(o.eqn.primitive is p.sub_p and o.ins[1] in ys for o in s.program.equations) and not {
-            *product.ins
-        }.isdisjoint(e.ins)
-    return False
+    sums = [o for o in s.program.equations if o.eqn.primitive in SUMS and (o is e or e.outs[0] in o.ins)]
+    complements = {o.ins[1] for o in s.program.equations if o.eqn.primitive is p.sub_p}
+
+    def sloped(e: Equation) -> bool:
+        products = [{*made.ins} for i in e.ins if (made := s.program.maker(i)) and made.eqn.primitive is p.mul_p]
+        return any(not ins.isdisjoint(e.ins) and not (ins - {*e.ins}).isdisjoint(complements) for ins in products)
+
+    return (e in sums or e.eqn.primitive is p.mul_p) and any(map(sloped, sums))
 
 
 def _fitted(
@@ -77,7 +79,7 @@ def _fitted(
         kinds = ("wrong_term", "mean_vs_sum")
         text = f"{name} is multiplied by what follows the sizes, {fits[0]:.6g} here"
         yield Edit(kinds, kinds, text, *where, _times_each(at, stage, fits), 1)
-    elif _by_sizes(stage, fits):
+    elif by_sizes(stage, fits):
         text = f"{name} is multiplied by a number that depends on the sizes, {fits[0]:.6g} here"
         yield Edit(("wrong_term",), ("wrong_term",), text, *where, _times_each(at, stage, fits), 1.25)
 
@@ -97,7 +99,7 @@ def beside_a_number(s: Scene, at: Use) -> bool:
     return e is None or e.eqn.primitive not in SUMS or any(i in s.program.constants for i in e.ins)
 
 
-def _by_sizes(stage: Sequence[Scene], fits: Sequence[float]) -> bool:
+def by_sizes(stage: Sequence[Scene], fits: Sequence[float]) -> bool:
     """Whether it is one number for each set of sizes."""
     groups: dict[Any, list[float]] = {}
     for s, c in zip(stage, fits, strict=True):

@@ -132,7 +132,8 @@ class Workshop:
         found = [*_exact(self._of_truth(), self.truth, True)]
         if self.claim:
             found += _exact(self._of_claim(), self.claim, False)
-        return sorted(found, key=weight)
+        # of two that are as near, a term is what is forgotten
+        return sorted(found, key=lambda made: (weight(made), made.kinds[0] != "missing_term"))
 
     def repeats(self) -> list[Made]:
         """The edits made in every step of a loop that explain the claim, likewise."""

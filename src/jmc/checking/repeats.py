@@ -19,11 +19,6 @@ _STEPS = 3  # of which a series has to be
 
 def repeated(scene: Scene) -> Iterator[Edit]:
     """Each change made wherever the same is written; and values of one step that are those of the next or the last."""
-    places: dict[Any, int] = {}
-    for _, e in live(scene):
-        places[e.place] = places.get(e.place, 0) + 1
-    if not any(count > 1 for count in places.values()):
-        return
     groups: dict[Any, dict[int, Edit]] = {}
     count: dict[Any, int] = {}
     for edit in (*terms(scene), *steps(scene), *plain(scene)):
@@ -33,15 +28,20 @@ def repeated(scene: Scene) -> Iterator[Edit]:
             yield edit
             continue
         (out,) = edit.made
-        e = scene.program.maker(out)
-        if e is None or places.get(e.place, 0) < 2:
-            continue
-        key = (e.place, edit.slot, _NAMES.sub("", edit.text))
-        count[out, key] = again = count.get((out, key), -1) + 1
-        groups.setdefault((key, again), {})[out] = edit
-    for group in groups.values():
-        if len(group) > 1:
-            first = next(iter(group.values()))
+        if (e := scene.program.maker(out)) is None or not e.line:
+            continue  # what a library does is nobody's formula
+        # written once and run again; or written again, of the same array or function, on the way forth or back
+        again = (e.place, edit.slot, _NAMES.sub("", edit.text))
+        alike = (e.name, out in scene.cotangent_values, edit.text)
+        for key in (again, alike) if "`" in edit.text else (again,):
+            count[out, key] = often = count.get((out, key), -1) + 1
+            groups.setdefault((key, often), {})[out] = edit
+    known = set()
+    for (_, often), group in groups.items():
+        first = next(iter(group.values()))
+        which = (first.slot, often, _NAMES.sub("", first.text), *group)
+        if len(group) > 1 and which not in known:
+            known.add(which)
             made = {out: edit.made[out] for out, edit in group.items() if not callable(edit.made)}
             weight = min(edit.weight for edit in group.values()) + _MORE
             text = f"{first.text}, in each of {len(group)} places"

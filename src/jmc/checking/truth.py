@@ -219,21 +219,21 @@ class Reference:
     def _scales(self, leaves: Any, us: Any, outs: Any) -> list[float]:
         size = float(sum(np.sum(np.abs(u * out)) for u, out in zip(us, outs, strict=True)))
         found = []
-        for k in self.moving:
-            largest = float(np.max(np.abs(leaves[k]), initial=0))
-            alone = len(self.moving) == 1 and self.elementwise(leaves, us, k)
+        for k, leaf in enumerate(self.moving):
+            x = np.abs(leaves[leaf])
+            alone = len(self.moving) == 1 and self.elementwise(leaves, outs, k)
             found.append(
-                np.abs(us[0] * outs[0]) / np.maximum(np.abs(leaves[k]), 1e-3) if alone else size / max(largest, 1e-3)
+                np.abs(us[0] * outs[0]) / np.maximum(x, 1e-3) if alone else size / max(np.max(x, initial=0), 1e-3)
             )
         return found
 
-    def elementwise(self, leaves: Sequence[Any], us: Sequence[Any], k: int) -> bool:
-        """Whether each entry of leaf k moves the output at its own place alone: of half of those, half is moved."""
-        if len(us) != 1 or np.shape(us[0]) != np.shape(leaves[k]) or np.iscomplexobj(leaves[k]):
+    def elementwise(self, leaves: Sequence[Any], outs: Sequence[Any], k: int) -> bool:
+        """Whether each entry of moving leaf k moves the output at its own place alone: half of them move half of it."""
+        x = leaves[self.moving[k]]
+        if len(outs) != 1 or np.shape(outs[0]) != np.shape(x) or np.iscomplexobj(x):
             return False
-        mask = np.arange(np.size(leaves[k])).reshape(np.shape(leaves[k])) % 2.0
-        found = self.pulled(leaves, [us[0] * mask])[self.moving.index(k)]
-        return bool(np.all(found[mask == 0] == 0))
+        mask = np.arange(np.size(x)).reshape(np.shape(x)) % 2.0
+        return bool(np.all(self.pushed(leaves, k, mask)[mask == 0] == 0))
 
 
 def slope_exactly(f: Callable[..., Any], leaves: Sequence[Any], k: int, index: Any) -> float | None:

@@ -132,7 +132,7 @@ def _undefined(observer: Observer, o: Observation, k: int) -> bool:
     c, off = o.claimed[k], o.off[k]
     if o.point.kind != "zeros" or c is None or c.shape != off.shape or not np.any(off) or np.any(np.isfinite(c[off])):
         return False
-    return not observer.reference.elementwise(o.leaves, o.us, observer.problem.moving[k])
+    return not observer.reference.elementwise(o.leaves, o.us, k)
 
 
 def _at_edges(problem: Problem, k: int, seen: Sequence[Observation]) -> list[Finding]:
