@@ -103,9 +103,13 @@ class Diagnosis:
 
     def _at_any_sizes(self, case: Case) -> list[Finding]:
         """The findings of a leaf; if there are none at all sizes, those at the sizes given."""
+        found = self._of(case)
         fewer = [o for o in case.seen if o.point.kind != "sizes"]
         # what is made for these sizes may mean something else at others
-        return self._of(case) or (self._of(replace(case, seen=fewer)) if fewer else [])
+        if fewer and len(fewer) < len(case.seen) and (not found or found[0].also):
+            plain = self._of(replace(case, seen=fewer))
+            return plain if plain and not (found and plain[0].also) else found
+        return found
 
     def _exchanged_besides(self, a: Case, b: Case) -> dict[int, list[Finding]] | None:
         """The findings of two leaves if each claim is a mistake in the derivative by the other."""

@@ -10,6 +10,7 @@ from jax.extend.core import primitives as p
 
 from jmc.checking.axes import SUMMED, of_dot, of_sum, of_sums
 from jmc.checking.meanings import applied
+from jmc.checking.multiples import twin, within_a_slope
 from jmc.checking.operations import STRUCTURAL, SUMS
 from jmc.checking.program import Equation
 from jmc.checking.scene import Edit, Rules, Scene, Use, addends, floating, live, on, place, uses
@@ -77,8 +78,14 @@ def terms(scene: Scene) -> Iterator[Edit]:
         if at.number == scene.wanted or (e is not None and e.eqn.primitive not in SUMS) or not scene.affine(at):
             continue
         where, name = place(scene, at), scene.called(at.number)
-        for c, done, said in ((0, "missing_term", "is dropped"), (-1, "wrong_term", "has the other sign")):
-            yield Edit(_TERM, (done,), f"{name} {said}", *where, on(at, lambda x, c=c: c * x), 0, slot=at.operand)
+        kinds = _TERM if within_a_slope(scene, at) else ("constant_factor",) if twin(scene, at) else ("missing_term",)
+        yield Edit(_TERM, kinds, f"{name} is dropped", *where, on(at, lambda x: 0 * x), 0, slot=at.operand)
+        if not twin(scene, at):
+            yield Edit(_TERM, _TERM, f"{name} has the other sign", *where, on(at, lambda x: -x), 0, slot=at.operand)
+        for c in (2, 0.5):
+            kinds = ("constant_factor", "wrong_term")
+            made = on(at, lambda x, c=c: c * x)
+            yield Edit(kinds, kinds, f"{name} is multiplied by {c:g}", *where, made, 0.25, slot=at.operand)
 
 
 def _of_use(scene: Scene, at: Use) -> Iterator[Edit]:

@@ -83,13 +83,22 @@ def _of_two(case: Case, work: Workshop) -> Ranked:
             cost += TWO if other is not None else 0
         elif other is None:
             continue
-        elif one.kinds[0] == "missing_term" and other.kinds == ("wrong_term",) and other.edit.done[0] == "missing_term":
-            kinds.reverse()  # what is left where a term is dropped from both is what they share: one term is another
+        elif (shared := _one_for_another(one, other)) is not None:
+            kinds, cost = [("wrong_term", one), *kinds], cost + shared
+        else:
+            kinds.sort(key=lambda item: item[0] == "wrong_term")  # what says more comes first
         names = [kind for kind, _ in kinds]
         for n, (kind, made) in enumerate(kinds):
             also = next((name for name in names if name != kind), "")
             found.append((cost + n * 1e-3, _finding(case, kind, text, made, also)))
     return sorted(found, key=lambda item: item[0])[:_MOST]
+
+
+def _one_for_another(one: Made, other: Made) -> float | None:
+    """How little it says that a term, or a factor, is left out of both: what they share is left, one is another."""
+    if one.kinds[0] == "missing_term" and other.kinds == ("wrong_term",) and other.edit.done[0] == "missing_term":
+        return 1.25
+    return 0.0 if one.kinds[0] == "missing_factor" and other.kinds[0] == "extra_factor" else None
 
 
 def _where(case: Case, work: Workshop) -> Case:

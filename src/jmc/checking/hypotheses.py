@@ -105,7 +105,8 @@ def direct(case: Case) -> Iterator[Finding]:
         yield case.finding("pass_through", f"{what} is the cotangent itself, handed through without the derivative", e)
     e = explains(case, lambda _, t: t.T if t.ndim > 1 else None)
     if e < LEFT:
-        yield case.finding("transposed_layout", f"{what} is the transpose of the true derivative", e)
+        for kind in ("transposed_layout", "transposed_operand"):
+            yield case.finding(kind, f"{what} is the transpose of the true derivative", e)
 
 
 def _claim(o: Observation, index: int) -> np.ndarray:

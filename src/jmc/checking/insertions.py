@@ -9,7 +9,7 @@ from jax.extend.core import primitives as p
 
 from jmc.checking.hypotheses import LEFT, left
 from jmc.checking.multiples import beside_a_number, by_sizes, linear
-from jmc.checking.operations import ELEMENTWISE, STRUCTURAL, SUMS
+from jmc.checking.operations import ARITHMETIC, ELEMENTWISE, STRUCTURAL, SUMS
 from jmc.checking.scene import Edit, Scene, Use, place, uses
 
 _LINEAR = (p.mul_p, p.div_p, p.neg_p)
@@ -115,29 +115,30 @@ def _before_or_after(s: Scene, number: int, v: Any) -> bool:
     if other is None or number in s.cotangent_values:
         return False
     ways = [s.program.way(a, b) for a, b in ((number, other), (other, number))]
-    return any(way and all(e.eqn.primitive in ELEMENTWISE for e in way) for way in ways)
+    whole = [{e.eqn.primitive for e in way} for way in ways]
+    return any(used <= ELEMENTWISE and not used <= ARITHMETIC for used in whole)
 
 
-def additions(stage: Sequence[Scene], found: Sequence[Value]) -> Iterator[Edit]:
-    """A value, times a number that fits, added to a term."""
-    s = stage[0]
+def additions(stage: Sequence[Scene], found: Sequence[Value], most: int) -> Iterator[Edit]:
+    """A value, times a number that fits, added to a term; what is last made is tried first, up to ``most`` times."""
     ones: Value = ("a constant", lambda _: np.ones(()), False, False, ("", ""))
-    done = set()
-    for at in uses(s):
-        x = s.values[at.number]
+    s, known, sums = stage[0], set[int](), []
+    for at in reversed(uses(s)):
         e = s.program.equations[at.equation] if at.equation >= 0 else None
-        if at.number in done or (e is not None and at.operand is not None and e.eqn.primitive in SUMS):
-            continue  # what is added to one of them is added to their sum
-        done.add(at.number)
-        where, name = place(s, at), s.called(at.number)
-        for what, of, *_ in (ones, *found):
-            v = np.asarray(of(s))
-            if what != "a constant" and v.shape != x.shape:
+        # what is added to one of them is added to their sum
+        if at.number not in known and (e is None or at.operand is None or e.eqn.primitive not in SUMS):
+            known.add(at.number)
+            sums.append(at)
+    for at, (what, of, *_) in itertools.islice(itertools.product(sums, (ones, *found)), most):
+        x, v, where, name = s.values[at.number], np.asarray(of(s)), place(s, at), s.called(at.number)
+        if what == "a constant" or v.shape == x.shape:
+            c: list[float] = []
+            for other in stage:
+                if (n := _added(at, of, other)) is None:
+                    break
+                c.append(n)
+            if len(c) < len(stage):
                 continue
-            numbers_ = [_added(at, of, other) for other in stage]
-            if any(n is None for n in numbers_):
-                continue
-            c = [float(n) for n in numbers_ if n is not None]
             one = np.allclose(c, c[0], rtol=1e-4) or (what == "a constant" and by_sizes(stage, c))
             # one number for many entries says something, one for each entry does not
             if not c[0] or not (one or (what == "a constant" and min(np.size(x), s.goal.size) > 2)):

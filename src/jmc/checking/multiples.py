@@ -23,7 +23,7 @@ def numbers(stage: Sequence[Scene], seen: Sequence[Observation]) -> Iterator[Edi
             continue
         where, name = place(s, at), s.called(at.number)
         fits = _fits(at, stage)
-        inner = not linear(s, at) or _within_a_slope(s, at)
+        inner = not linear(s, at) or within_a_slope(s, at)
         if fits is not None and np.any(none):
             for edit in _fitted(at, stage, seen, fits, name, where):
                 yield replace(edit, done=_TERM, weight=edit.weight + 3) if inner else edit
@@ -40,7 +40,7 @@ def linear(s: Scene, at: Use) -> bool:
     return bool(s.cotangents and at.number in s.cotangent_values) or s.affine(at)
 
 
-def _within_a_slope(s: Scene, at: Use) -> bool:
+def within_a_slope(s: Scene, at: Use) -> bool:
     """Whether it is the y of a slope that JAX writes as (1 + y)(1 − y)."""
     if at.equation < 0:
         return False
@@ -63,7 +63,7 @@ def _fitted(
         if abs(c) < 1e-4:
             slope = at.number not in stage[0].cotangent_values and beside_a_number(stage[0], at)
             done = ("missing_factor", "wrong_term") if slope else ("missing_term", "wrong_term")
-            if _twin(stage[0], at):
+            if twin(stage[0], at):
                 done = ("constant_factor", *done)
             yield Edit(("wrong_term", "extra_factor"), done, f"{name} is dropped", *where, _times(at, 0), float(slope))
             return
@@ -84,7 +84,7 @@ def _fitted(
         yield Edit(("wrong_term",), ("wrong_term",), text, *where, _times_each(at, stage, fits), 1.25)
 
 
-def _twin(s: Scene, at: Use) -> bool:
+def twin(s: Scene, at: Use) -> bool:
     """Whether it is added to its like, so that one of them is half of both."""
     e = s.program.equations[at.equation] if at.equation >= 0 else None
     if e is None or e.eqn.primitive not in SUMS or at.operand is None:

@@ -63,3 +63,17 @@ ELEMENTWISE = {
     p.stop_gradient_p,
 }
 """What works entry by entry."""
+ARITHMETIC = {
+    *SUMS,
+    *STRUCTURAL,
+    p.mul_p,
+    p.div_p,
+    p.neg_p,
+    p.pow_p,
+    p.integer_pow_p,
+    p.sqrt_p,
+    p.rsqrt_p,
+    p.cbrt_p,
+    p.square_p,
+}
+"""What takes sums, products and powers."""

@@ -147,13 +147,14 @@ class Workshop:
     def _of_truth(self) -> Iterator[Edit]:
         first = self.truth[0]
         put_in = insertions(self.truth, values(self.truth, ()))
-        return _each(steps(first), _turns(repeated(first), numbers(self.truth, self.seen), edits(first), put_in))
+        others = _turns(numbers(self.truth, self.seen), steps(first), edits(first), put_in)
+        return _each(repeated(first), others)
 
     def _of_claim(self) -> Iterator[Edit]:
         found = values(self.claim, self._pool())
-        put_in, added = insertions(self.claim, found), additions(self.claim, found)
+        put_in, added = insertions(self.claim, found), additions(self.claim, found, _most(self.claim))
         first = self.claim[0]
-        return _turns(repeated(first), numbers(self.claim, self.seen), edits(first), put_in, added)
+        return _each(repeated(first), _turns(numbers(self.claim, self.seen), edits(first), put_in, added))
 
     def _pool(self) -> list[Value]:
         """Values of the truth's program, for use in the claim's."""

@@ -31,8 +31,9 @@ def repeated(scene: Scene) -> Iterator[Edit]:
         if (e := scene.program.maker(out)) is None or not e.line:
             continue  # what a library does is nobody's formula
         # written once and run again; or written again, of the same array or function, on the way forth or back
-        again = (e.place, edit.slot, _NAMES.sub("", edit.text))
-        alike = (e.name, out in scene.cotangent_values, edit.text)
+        shape = np.shape(scene.values[out])
+        again = (e.place, shape, edit.slot, _NAMES.sub("", edit.text))
+        alike = (e.name, shape, out in scene.cotangent_values, edit.text)
         for key in (again, alike) if "`" in edit.text else (again,):
             count[out, key] = often = count.get((out, key), -1) + 1
             groups.setdefault((key, often), {})[out] = edit
