@@ -105,7 +105,8 @@ def by_sizes(stage: Sequence[Scene], fits: Sequence[float]) -> bool:
     for s, c in zip(stage, fits, strict=True):
         groups.setdefault(tuple(np.shape(s.values[n]) for n in s.program.inputs), []).append(c)
     sure = all(len(some) > 1 or stage[0].goal.size > 1 for some in groups.values())
-    return len(groups) > 1 and sure and all(np.allclose(some, some[0], rtol=1e-4) for some in groups.values())
+    again = any(len(some) > 1 for some in groups.values())
+    return len(groups) > 1 and sure and again and all(np.allclose(some, some[0], rtol=1e-4) for some in groups.values())
 
 
 def _fits(at: Use, stage: Sequence[Scene]) -> list[float] | None:

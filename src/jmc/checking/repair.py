@@ -24,6 +24,7 @@ from jmc.checking.slopes import steps
 
 _MOST_EDITS, _EFFORT = 8000, 150_000  # edits, and the equations that are evaluated for them
 _MOST_PAIRS = 200
+_FEW = 4
 _SIMPLE = 1.5
 _PLAIN = 1.5
 _SEEN = 1e-5
@@ -165,18 +166,43 @@ class Workshop:
         """Two mistakes: one undone, one made, up to a number; or one up to a number that is not 1."""
         if not self.truth or any(s.own.shape != s.goal.shape for s in self.truth):
             return
-        done = _tried(
-            [*repeated(self.truth[0]), *terms(self.truth[0]), *steps(self.truth[0]), *edits(self.truth[0])],
-            self.truth,
-            True,
-        )
-        undone: list[Made] = []
+        first = self.truth[0]
+        found = [*repeated(first), *terms(first), *steps(first), *edits(first)]
+        done, undone = _tried(found, self.truth, True), []
         if self.claim:
+            first = self.claim[0]
             simple = (e for e in insertions(self.claim, values(self.claim, self._pool())) if e.weight <= _SIMPLE)
-            undone = _tried(
-                [*repeated(self.claim[0]), *terms(self.claim[0]), *edits(self.claim[0]), *simple], self.claim, False
-            )
-        yield from _meeting(done, undone, self.truth, self.claim or self.truth)
+            undone = _tried([*repeated(first), *terms(first), *edits(first), *simple], self.claim, False)
+        yield from self._meeting(done, undone)
+
+    def _meeting(self, done: list[Made], undone: list[Made]) -> Iterator[tuple[Made, Made | None, list[float]]]:
+        """Those that agree in the first scene, and then in all of them."""
+        for made in (*done, *undone):
+            if self._multiple(made) and (whole := self._everywhere(made)) and (ratios := self._multiple(whole)):
+                yield whole, None, ratios
+        if not done or not undone:
+            return
+
+        def row(made: Made) -> np.ndarray:
+            return _unit(np.concatenate([np.ravel(x) for x in made.found]))
+
+        a, b = np.stack([row(made) for made in done]), np.stack([row(made) for made in undone])
+        near = np.argwhere(np.abs(a @ b.conj().T) > 1 - 1e-8)
+        nearest = sorted((done[i].edit.weight + undone[j].edit.weight, i, j) for i, j in near)
+        for _, i, j in nearest[:_MOST_PAIRS]:
+            one, other = self._everywhere(done[i]), self._everywhere(undone[j])
+            if one is not None and other is not None and (ratios := _ratios(other.found, one.found)) is not None:
+                yield one, other, ratios
+
+    def _multiple(self, made: Made) -> list[float] | None:
+        """By what a claim is what comes of an edit, or what comes of it is the truth, times a number."""
+        known = [s.goal if made.done else s.own for s in self.truth[: len(made.found)]]
+        return _ratios(known, made.found) if made.done else _ratios(made.found, known)
+
+    def _everywhere(self, made: Made) -> Made | None:
+        """An edit in every scene."""
+        stage = self.truth if made.done else self.claim
+        return made if len(made.found) == len(stage) else _all(made.edit, stage, made.done)
 
 
 def weight(made: Made) -> float:
@@ -193,35 +219,9 @@ def told(made: Made) -> str:
 
 
 def _tried(some: Iterable[Edit], stage: Sequence[Scene], done: bool) -> list[Made]:
-    return [made for edit in itertools.islice(some, _most(stage)) if (made := _all(edit, stage, done)) is not None]
-
-
-def _meeting(
-    done: list[Made], undone: list[Made], truth: Sequence[Scene], claim: Sequence[Scene]
-) -> Iterator[tuple[Made, Made | None, list[float]]]:
-    truths = [s.own for s in truth]
-    claims = [s.goal for s in truth]
-    del claim
-    for made in done:
-        if (ratios := _ratios(claims, made.found)) is not None:
-            yield made, None, ratios
-    for made in undone:
-        if (ratios := _ratios(made.found, truths)) is not None:
-            yield made, None, ratios
-    if not done or not undone:
-        return
-    few = truths[0].size < 4  # a few numbers are the multiple of any others
-
-    def row(made: Made) -> np.ndarray:
-        return _unit(np.concatenate([np.ravel(x) for x in made.found])) if few else _unit(made.found[0])
-
-    a, b = np.stack([row(made) for made in done]), np.stack([row(made) for made in undone])
-    found = [
-        (done[i].edit.weight + undone[j].edit.weight, i, j) for i, j in np.argwhere(np.abs(a @ b.conj().T) > 1 - 1e-8)
-    ]
-    for _, i, j in sorted(found)[:_MOST_PAIRS]:
-        if (ratios := _ratios(undone[j].found, done[i].found)) is not None:
-            yield done[i], undone[j], ratios
+    """What comes of edits in the first scene; in all, where a few numbers are the multiple of any others."""
+    scenes = stage if stage[0].own.size < _FEW else stage[:1]
+    return [made for edit in itertools.islice(some, _most(stage)) if (made := _all(edit, scenes, done)) is not None]
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
