@@ -162,7 +162,8 @@ def _of_equation(scene: Scene, e: Equation) -> Iterator[Edit]:
         for k in (1, 2):
             chosen = is_(lambda *x, k=k: x[k])
             kinds = ("region", "missing_factor")
-            yield Edit(kinds, kinds, f"no case is distinguished by `{e.name}`", *where, chosen, 0.75)
+            far = 0.75 if e.line else 1.5  # the cases of a library are further from a formula
+            yield Edit(kinds, kinds, f"no case is distinguished by `{e.name}`", *where, chosen, far, slot=k)
         if np.asarray(scene.values[e.ins[0]]).dtype == bool:
             swapped = is_(np.where)
             yield Edit(("region",), ("region",), f"the two cases of `{e.name}` change places", *where, swapped, 2)

@@ -133,8 +133,9 @@ class Workshop:
         found = [*_exact(self._of_truth(), self.truth, True)]
         if self.claim:
             found += _exact(self._of_claim(), self.claim, False)
-        # of two that are as near, a term is what is forgotten
-        return sorted(found, key=lambda made: (weight(made), made.kinds[0] != "missing_term"))
+        # of two that are as near, one of two like terms is half of them, and then a term is what is forgotten
+        usual = ("constant_factor", "missing_term")
+        return sorted(found, key=lambda made: (weight(made), (*usual, made.kinds[0]).index(made.kinds[0])))
 
     def repeats(self) -> list[Made]:
         """The edits made in every step of a loop that explain the claim, likewise."""
