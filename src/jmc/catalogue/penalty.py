@@ -57,7 +57,7 @@ def elastic_net(
     return lambda1 * jnp.sum(magnitude(w)) + lambda2 * jnp.sum(jnp.square(w)) / 2
 
 
-def _row_norm(w: jax.Array) -> jax.Array:
+def row_norm(w: jax.Array) -> jax.Array:
     """‖w‖ over the last axis: no overflow, and slope 0 at 0."""
     largest = jnp.max(jnp.abs(w.real), axis=-1, keepdims=True, initial=0)
     zero = largest == 0
@@ -66,23 +66,23 @@ def _row_norm(w: jax.Array) -> jax.Array:
     return (scale * jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares))))[..., 0]
 
 
-def _direction(w: jax.Array) -> tuple[jax.Array, jax.Array]:
+def direction(w: jax.Array) -> tuple[jax.Array, jax.Array]:
     """ŵ = w/‖w‖ and 1/‖w‖ over the last axis, both 0 at w = 0."""
-    norm = _row_norm(w)
+    norm = row_norm(w)
     inverse = jnp.where(norm == 0, 0, 1 / jnp.where(norm == 0, 1, norm))
     return w * inverse[..., None], inverse
 
 
 def _norm_hessian(w: jax.Array) -> LinearMap:
     """(I − ŵ ŵᵀ)/‖w‖ for each group."""
-    unit, inverse = _direction(w)
+    unit, inverse = direction(w)
     return einsum("...->...i,...i", inverse, sizes={"i": w.shape[-1]}) - einsum(
         "...,...i,...j->...i,...j", inverse, unit, unit
     )
 
 
 @rule(
-    vjp={"w": lambda u, _, w: u * _direction(w)[0]},
+    vjp={"w": lambda u, _, w: u * direction(w)[0]},
     second=_norm_hessian,
     source="Yuan & Lin (2006): ∂‖w‖/∂w = wᵀ/‖w‖, the Hessian (I − ŵŵᵀ)/‖w‖",
     kinks="w = 0, where the derivatives are 0",
@@ -90,7 +90,7 @@ def _norm_hessian(w: jax.Array) -> LinearMap:
 )
 def group_lasso(w: Float[Array, "*n k"]) -> Float[Array, ""]:
     """Σ ‖w_g‖₂ over the groups w_g along the last axis; derivative w_g/‖w_g‖, 0 at w_g = 0. Shape (*n, k)."""
-    return jnp.sum(_row_norm(w))
+    return jnp.sum(row_norm(w))
 
 
 entry(
@@ -119,8 +119,8 @@ entry(
     "group lasso penalty with its strength",
     {"w": "L-grouplasso"},
     "w: k nonzero, strength: positive",
-    lambda w, strength: strength * _row_norm(w),
-    lambda w, strength: strength * _direction(w)[0],
+    lambda w, strength: strength * row_norm(w),
+    lambda w, strength: strength * direction(w)[0],
     second=lambda w, strength: strength * _norm_hessian(w),
     source="Yuan & Lin (2006)",
     kinks="w = 0, where the derivative is 0",

@@ -49,4 +49,5 @@ def made(names: Sequence[str]) -> list[str]:
     ]
     found += [f"{k} * {a}" for a in names for k in (2, 3, 4)] + [f"{a} * {a}" for a in names]
     found += [f"{a} - {b}" for a, b in itertools.permutations(names, 2)]
+    found += [f"2 * {a} {sign} 1" for a in names for sign in "-+"]
     return found + [" * ".join(three) for three in itertools.combinations(names, 3)]

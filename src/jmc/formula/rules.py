@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jmc.catalogue import classification, marker, stable
+from jmc.catalogue import classification, marker, penalty, stable
 from jmc.catalogue.registry import rules
 from jmc.formula.algebra import ONE, add, full, negated, power, product, repeated, times
 from jmc.formula.functions import FUNCTIONS, apply
@@ -59,6 +59,17 @@ def _softmax_minus_target(x: Tensor, t: Tensor) -> list[Tensor]:
     return [add([product(ONE, [(total, labels[:-1]), (softmax(x), labels)], labels, dims), negated(t)])]
 
 
+def _norms(w: Tensor) -> list[Tensor]:
+    labels, dims = tuple(range(len(w.shape))), dict(enumerate(w.shape))
+    return [power(product(ONE, [(power(w, 2), labels)], labels[:-1], dims), Fraction(1, 2))]
+
+
+def _directions(w: Tensor) -> list[Tensor]:
+    labels, dims = tuple(range(len(w.shape))), dict(enumerate(w.shape))
+    over = power(_norms(w)[0], -1)
+    return [product(ONE, [(over, labels[:-1]), (w, labels)], labels, dims), over]
+
+
 # What helpers of the catalogue compute, of the arrays that they use in the order of their first use.
 HELPERS: dict[Callable[..., Any], Callable[..., Sequence[Tensor]]] = {
     stable.logistic_density: lambda x: [times(apply("sigmoid", x), apply("cosigmoid", x))],
@@ -73,6 +84,8 @@ HELPERS: dict[Callable[..., Any], Callable[..., Sequence[Tensor]]] = {
     stable.logsumexp: lambda x: [logsumexp(x)],
     stable.exponentials: _exponentials,
     classification.softmax_minus_target: _softmax_minus_target,
+    penalty.row_norm: _norms,
+    penalty.direction: _directions,
     classification.softmax_minus_label: lambda x, y: [add([softmax(x), negated(onehot(y, x.shape[-1]))])],
 }
 

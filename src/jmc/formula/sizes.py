@@ -70,9 +70,9 @@ class Sizes:
         for s, a, b in pairs:
             if (c := _common(one / math.log(a), other / math.log(b))) is not None:
                 return times(number(c), Map((), "log", (size(s),)))
-        for (s, a, b), shift, sign in itertools.product(pairs, (-1, 1, -2), (1, -1)):
-            if (c := _common(one / (a + shift) ** sign, other / (b + shift) ** sign)) is not None:
-                return times(number(c), power(add([size(s), number(shift)]), sign))
+        for (s, a, b), shift, sign, k in itertools.product(pairs, (-1, 1, -2), (1, -1), (1, 2)):
+            if (c := _common(one / (k * a + shift) ** sign, other / (k * b + shift) ** sign)) is not None:
+                return times(number(c), power(add([times(number(k), size(s)), number(shift)]), sign))
         return None
 
 

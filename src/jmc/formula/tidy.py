@@ -12,7 +12,7 @@ from functools import lru_cache
 from jmc.formula.algebra import ONE, add, full, negated, power, product, scale, split, split_power
 from jmc.formula.functions import apply
 from jmc.formula.rewrites import chosen, split_inverses, straightened
-from jmc.formula.tensor import Argument, Labels, Map, Op, Opaque, Product, Size, Sum, Tensor, constant
+from jmc.formula.tensor import Argument, Labels, Map, Number, Op, Opaque, Product, Size, Sum, Tensor, constant
 
 MOST_TERMS = 64
 
@@ -83,6 +83,7 @@ def _shortest(tensor: Tensor, depth: int) -> Tensor:
     found += _distributed(tensor)
     sums = [one for one in found if isinstance(one, Sum)]
     found += [factored(one, scalars) for one in sums for scalars in (False, True)]
+    found += [below for one in sums if (below := over_one(one)) is not None]
     if depth:
         found = [_inside(one, depth) for one in found]
     return min(found, key=cost)
@@ -211,6 +212,17 @@ def factored(tensor: Sum, scalars: bool = False) -> Tensor:
     return factored(found, scalars) if isinstance(found, Sum) and len(found.terms) < len(terms) else found
 
 
+def over_one(tensor: Sum) -> Tensor | None:
+    """Two fractions that differ in the power of one denominator over the higher power."""
+    for group in _groups([_as_product(term) for term in tensor.terms]).values():
+        exponents = {o.exponent for o in group}
+        each = len(group) == len(tensor.terms) == len(exponents) and not isinstance(group[0].base, Size)
+        if each and max(exponents) < 0:
+            found = _taken_out(group, min(exponents))
+            return found if isinstance(found, Sum) or cost(found) < cost(tensor) else None
+    return None
+
+
 def _score(group: Sequence[_Occurrence]) -> tuple[int, int, int]:
     return len(group), len(group[0].labels), cost(group[0].base)
 
@@ -267,9 +279,9 @@ def _content(tensor: Sum) -> Fraction:
     return sign * Fraction(math.gcd(*numerators), denominators.pop() if len(denominators) == 1 else 1)
 
 
-def _taken_out(group: Sequence[_Occurrence]) -> Tensor:
+def _taken_out(group: Sequence[_Occurrence], least: Number | None = None) -> Tensor:
     base, labels = group[0].base, group[0].labels
-    least = min((o.exponent for o in group), key=abs)
+    least = min((o.exponent for o in group), key=abs) if least is None else least
     first = group[0].term
     classes = list(dict.fromkeys(first.out))
     positions = [first.out.index(label) for label in classes]

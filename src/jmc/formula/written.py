@@ -17,6 +17,7 @@ from jmc.formula.notation import Node, transpose
 from jmc.formula.printer import Printer
 from jmc.formula.style import TEXT, Style
 from jmc.formula.tensor import Dim, Tensor
+from jmc.formula.tidy import cost, expanded
 
 Shape = tuple[Dim, ...]
 Shapes = tuple[Shape, Shape, Shape]
@@ -136,7 +137,14 @@ def in_matrices(found: Tensor, shapes: Shapes, given: Inputs, layout: str, order
     many = len(found.shape) > 2
     if of and order > 1:
         raise NotMatrix
-    node = kronecker(found, len(of) or len(by) * (order - 1)) if many else matrix(found)
+    rows = len(of) or len(by) * (order - 1)
+    try:
+        node = kronecker(found, rows) if many else matrix(found)
+    except NotMatrix:  # a product of sums may be no Kronecker product where each of its terms is one
+        terms = expanded(found) if many else None
+        if terms is None or cost(terms) > 2 * cost(found):
+            raise
+        node = kronecker(terms, rows)
     taken = list(given.taken)
     flat = named(node, taken)
     turned = (layout == "denominator" and bool(of)) or (
