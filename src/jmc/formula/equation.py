@@ -8,13 +8,14 @@ import numpy as np
 
 from jmc.formula.code import Coder
 from jmc.formula.einsums import Einsums
+from jmc.formula.factoring import cost
 from jmc.formula.indices import Written, index, indexed
 from jmc.formula.inputs import Inputs
 from jmc.formula.matrix import NotMatrix, matrix
 from jmc.formula.naming import named
 from jmc.formula.style import LATEX, TEXT, Style
 from jmc.formula.tensor import Argument, Tensor
-from jmc.formula.tidy import cost, tidy
+from jmc.formula.tidy import tidy
 from jmc.formula.written import InMatrices, in_matrices
 
 LONG = 200  # a closed form that is longer than this is written as its code has it

@@ -9,6 +9,7 @@ from typing import Any
 from jmc.formula.code import Coder, sizes_in
 from jmc.formula.derivative import NoFormula
 from jmc.formula.dims import symbols
+from jmc.formula.factoring import cost
 from jmc.formula.inputs import Inputs
 from jmc.formula.kronecker import kronecker
 from jmc.formula.matrix import NotMatrix, matrix
@@ -17,7 +18,7 @@ from jmc.formula.notation import Node, transpose
 from jmc.formula.printer import Printer
 from jmc.formula.style import TEXT, Style
 from jmc.formula.tensor import Dim, Tensor
-from jmc.formula.tidy import cost, expanded
+from jmc.formula.tidy import expanded
 
 Shape = tuple[Dim, ...]
 Shapes = tuple[Shape, Shape, Shape]
