@@ -109,6 +109,9 @@ def test_at_ties_both_cannot_have_the_whole_cotangent():
     assert {finding.kind for finding in report.findings} == {"region"}
     one = jmc.check(jnp.minimum, ties, ties, vjp=lambda args, u: (u * (args[0] <= args[1]), u * (args[1] < args[0])))
     assert one.verdict == "convention"
+    loss = jmc.check(lambda x: jnp.sum(jnp.max(x, 0)), normal(2, 3), grad=lambda x: 1.0 * (x == jnp.max(x, 0)))
+    assert loss.verdict == "convention"  # in a loss a tie is an accident, and is told all the same
+    assert "moved together" in loss.findings[0].message
 
 
 RIGHT = {

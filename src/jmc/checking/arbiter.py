@@ -40,7 +40,9 @@ class Arbiter:
             return []
         what, argnum, name = f"∂/∂{self.leaf.name}", self.leaf.argnum, self.leaf.name
         if turned:
-            return [Finding("region", argnum, f"{what} is off where entries are 0 or equal: {turned}", 0.0, name)]
+            # a rule is a part of other functions, whose values tie; in the gradient of a loss a tie is an accident
+            kind = "kink_convention" if self.observer.problem.mode == "grad" else "region"
+            return [Finding(kind, argnum, f"{what} is off where entries are 0 or equal: {turned}", 0.0, name)]
         return [Finding("kink_convention", argnum, f"{what} takes another value at a kink: {self.kinks[0]}", 0.0, name)]
 
     def _at(self, o: Observation, c: np.ndarray, t: np.ndarray) -> None:

@@ -41,18 +41,22 @@ def linear(s: Scene, at: Use) -> bool:
 
 
 def within_a_slope(s: Scene, at: Use) -> bool:
-    """Whether it is the y of a slope that JAX writes as (1 + y)(1 − y)."""
+    """Whether it is, or is a factor of, the y of a slope that JAX writes as (1 + y)(1 − y)."""
     if at.equation < 0:
         return False
     e = s.program.equations[at.equation]
-    sums = [o for o in s.program.equations if o.eqn.primitive in SUMS and (o is e or e.outs[0] in o.ins)]
+    if e.eqn.primitive is p.mul_p:
+        return any(e.outs[0] in o.ins and of_a_slope(s, o) for o in s.program.equations)
+    return of_a_slope(s, e)
+
+
+def of_a_slope(s: Scene, e: Equation) -> bool:
+    """Whether it is the sum in (1 + y)(1 − y)."""
+    if e.eqn.primitive not in SUMS:
+        return False
     complements = {o.ins[1] for o in s.program.equations if o.eqn.primitive is p.sub_p}
-
-    def sloped(e: Equation) -> bool:
-        products = [{*made.ins} for i in e.ins if (made := s.program.maker(i)) and made.eqn.primitive is p.mul_p]
-        return any(not ins.isdisjoint(e.ins) and not (ins - {*e.ins}).isdisjoint(complements) for ins in products)
-
-    return (e in sums or e.eqn.primitive is p.mul_p) and any(map(sloped, sums))
+    products = [{*made.ins} for i in e.ins if (made := s.program.maker(i)) and made.eqn.primitive is p.mul_p]
+    return any(not ins.isdisjoint(e.ins) and not (ins - {*e.ins}).isdisjoint(complements) for ins in products)
 
 
 def _fitted(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jmc.checking.meanings import applied
+from jmc.checking.multiples import of_a_slope
 from jmc.checking.operations import ELEMENTWISE, SUMS
 from jmc.checking.program import Equation
 from jmc.checking.scene import Edit, Rules, Scene, floating
@@ -58,7 +59,8 @@ def steps(scene: Scene) -> Iterator[Edit]:
             text = f"what stands between {scene.called(a)} and {scene.called(b)} is left out"
             kinds = ("missing_factor", "wrong_term") if plain else ("missing_term", "missing_factor")
             if plain and any(primitive in SUMS for primitive in primitives):
-                kinds = ("missing_term", "missing_factor")
+                slope = any(of_a_slope(scene, e) for e in way)
+                kinds = ("wrong_term", "missing_factor") if slope else ("missing_term", "missing_factor")
             elif plain and _masked(scene.values[b], scene.values[a]):
                 kinds = ("region", "missing_factor")
 
