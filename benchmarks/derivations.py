@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import jmc
 
 inv, solve, det, norm = jnp.linalg.inv, jnp.linalg.solve, jnp.linalg.det, jnp.linalg.norm
+gammaln = jax.scipy.special.gammaln
 sigmoid, softmax, log_softmax = jax.nn.sigmoid, jax.nn.softmax, jax.nn.log_softmax
 
 
@@ -60,6 +61,18 @@ def two_layers(W1, W2, x, y):
 
 def huber(r, delta):
     return jnp.sum(jnp.where(jnp.abs(r) <= delta, r**2 / 2, delta * (jnp.abs(r) - delta / 2)))
+
+
+def rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def labelled(W, X, y):
+    return -jnp.mean(log_softmax(X @ W.T)[jnp.arange(len(X)), y])
+
+
+def fixed_point(x, W, b):
+    return jnp.sum(jax.lax.fori_loop(0, 20, lambda _, h: jnp.tanh(W @ h + b), x) ** 2)
 
 
 # name, function, shapes in the order of its arguments, the argument, the order
@@ -177,6 +190,34 @@ DERIVATIONS = [
     ("element-wise quotient", lambda x, w: w / x, "x: n, w: n", "x", 1),
     ("sum of a product", lambda x, z: jnp.sum(x * z), "x: n, z:", "x", 1),
     ("Newton step of softmax regression", lambda b, y: jax.nn.logsumexp(b) - y @ b, "b: k, y: k one-hot", "b", 2),
+    ("cross-entropy with labels", labelled, "W: k d, X: N d, y: N integer", "W", 1),
+    ("embedding", lambda E, i: jnp.sum(E[i] ** 2), "E: k d, i: N integer", "E", 1),
+    ("Rosenbrock", rosenbrock, "x: n", "x", 1),
+    ("Rosenbrock, Hessian", rosenbrock, "x: n", "x", 2),
+    ("total variation",
+     lambda X: jnp.sum(jnp.abs(jnp.diff(X, axis=0))) + jnp.sum(jnp.abs(jnp.diff(X, axis=1))), "X: m n", "X", 1),
+    ("cumulative sum", lambda x, y: jnp.cumsum(x) @ y, "x: n, y: n", "x", 1),
+    ("largest entry", lambda x: jnp.max(x), "x: n", "x", 1),
+    ("product of entries", lambda x: jnp.prod(x), "x: n", "x", 1),
+    ("eigenvalues", lambda S, a: a @ jnp.log(jnp.linalg.eigvalsh(S)), "S: n n spd, a: n", "S", 1),
+    ("Cholesky factor", lambda A, U: jnp.sum(U * jnp.linalg.cholesky(A)), "A: n n spd, U: n n", "A", 1),
+    ("diagonal matrix", lambda D, A, x: x @ inv(A + D) @ x, "D: n n diagonal, A: n n spd, x: n", "D", 1),
+    ("triangular factor", lambda L, A: jnp.trace(A @ jnp.tril(L) @ jnp.tril(L).T), "L: n n, A: n n", "L", 1),
+    ("loss of attention wrt the queries",
+     lambda Q, K, V, U: jnp.sum(U * attention(Q, K, V)), "Q: n d, K: m d, V: m p, U: n p", "Q", 1),
+    ("loss of attention wrt the keys",
+     lambda K, Q, V, U: jnp.sum(U * attention(Q, K, V)), "K: m d, Q: n d, V: m p, U: n p", "K", 1),
+    ("batch norm",
+     lambda X, U: jnp.sum(U * (X - X.mean(0)) / jnp.sqrt(X.var(0) + 1e-5)), "X: N d, U: N d", "X", 1),
+    ("Dirichlet",
+     lambda a, p: gammaln(jnp.sum(a)) - jnp.sum(gammaln(a)) + jnp.sum((a - 1) * jnp.log(p)),
+     "a: n positive, p: n positive", "a", 1),
+    ("mixture of Gaussians",
+     lambda M, x, c: jax.nn.logsumexp(c - jnp.sum((x - M) ** 2, axis=1) / 2), "M: k d, x: d, c: k", "M", 1),
+    ("contrastive", lambda X, Y: -jnp.mean(jnp.diag(log_softmax(X @ Y.T))), "X: N d, Y: N d", "X", 1),
+    ("fixed point of a layer, a loop", fixed_point, "x: n, W: n n, b: n", "x", 1),
+    ("sorted", lambda x, w: w @ jnp.sort(x) ** 2, "x: n, w: n", "x", 1),
+    ("barrier, Hessian", lambda x, A, b: -jnp.sum(jnp.log(b - A @ x)), "x: n, A: m n, b: m", "x", 2),
 ]  # fmt: skip
 
 

@@ -15,12 +15,15 @@ examples:
   jmc derive "sum((A @ x - b)**2)" "A: m, n" "x: n" "b: m" --wrt x
   jmc derive "x @ A @ x" "x: n" "A: n, n symmetric" --order 2
   jmc derive "-sum(y * log_softmax(W @ x))" "W: k, n" "x: n" "y: k one-hot" --wrt W --python
+  jmc derive "sum((x[1:] - x[:-1])**2)" "x: n"
   jmc derive layer.py:loss "w: d" "X: N, d" "y: N" --steps
   jmc derive --article --html article.html
 
 Shapes are symbols or whole numbers; a scalar has none ("b:"). After a shape, facts: symmetric, spd, orthogonal,
 diagonal, one-hot, positive, invertible, integer. The formula is printed only if it was certified: its code is compared
-with automatic differentiation and with differences at random points of two sets of sizes.
+with automatic differentiation and with differences at random points of two sets of sizes. Of a scalar function it is
+the gradient, of the shape of the argument; --layout numerator gives the row. What cannot be written, like a loop, is a
+function with a name, and its line is said.
 exit codes: 0 done, 1 the formula could not be certified, 2 bad usage, 3 there is no formula, 130 interrupted
 """
 NOT_CERTIFIED, NO_FORMULA = 1, 3

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from jmc.formula.canonical import ranked
-from jmc.formula.dims import folded
+from jmc.formula.dims import folded, rational_power
 from jmc.formula.identities import simpler
 from jmc.formula.tensor import (
     Argument,
@@ -26,7 +26,6 @@ from jmc.formula.tensor import (
     exact,
     is_mask,
     is_zero,
-    rational_power,
 )
 
 Part = tuple[Tensor, Labels]
@@ -181,7 +180,8 @@ def _powers(parts: Sequence[Part]) -> tuple[int, list[Part]]:
     for tensor, labels in parts:
         base, exponent = split_power(tensor)
         key = (base.key, labels)
-        if isinstance(base, Sum) and key not in groups and exponent.denominator == 1:
+        alike = any(of == labels and isinstance(groups[k, of][0], Sum) for k, of in groups)
+        if isinstance(base, Sum) and key not in groups and alike and exponent.denominator == 1:
             opposite = (negated(base).key, labels)
             if opposite in groups:
                 key, sign = opposite, sign * (-1) ** (exponent.numerator % 2)
@@ -213,8 +213,7 @@ def power(base: Tensor, exponent: Number) -> Tensor:
     if whole and before != 1:
         return power(inner, before * exponent)
     if isinstance(base, Product) and isinstance(exponent, Fraction):
-        used = {label for _, labels in base.factors for label in labels}
-        summed = used - set(base.out)
+        summed = {label for _, labels in base.factors for label in labels} - set(base.out)
         value = rational_power(base.coefficient, exponent)
         if whole and not summed and base.coefficient != 0 and value is not None:
             parts = [(power(t, exponent), labels) for t, labels in base.factors]
@@ -245,6 +244,7 @@ def split(tensor: Tensor) -> tuple[Number, Tensor]:
     return ONE, tensor
 
 
+@lru_cache(4096)
 def negated(tensor: Tensor) -> Tensor:
     """−tensor."""
     return add([scale(-1, term) for term in tensor.terms]) if isinstance(tensor, Sum) else scale(-1, tensor)

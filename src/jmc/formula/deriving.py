@@ -37,13 +37,18 @@ def derive(
 ) -> Callable[..., Any]:
     """The derivative of ``f`` as a formula: ``derive(f, "x")(shape, …)`` is a :class:`Derivation`.
 
+    What cannot be written (a loop, a sort) is a function with a name, h(x), with the Jacobian h′(x); an array that
+    ``f`` closes over is a constant with a name. ``Derivation.notes`` says what each is. By a matrix that is said to be
+    symmetric the gradient is the symmetric G with df = tr(G dS), by a diagonal one it has a number for each entry.
+
     Args:
         f: a JAX function of arrays, or nests of them, that returns an array; or a nest of them, which gives a nest.
         wrt: the name of the argument, the first one if None; ``"params.W1"`` in a nest; several give several, and the
             name of a nest a dictionary.
         order: of the derivative, 1 or more.
         layout: "numerator" (∂y_i/∂x_j in row i), "denominator" (its transpose), or "gradient": the shape of the
-            argument, for a function that returns a scalar. By default "gradient" for those, "numerator" for others.
+            argument, for a function that returns a scalar. By default "gradient" for those, as in 2 Aᵀ (A x − b), and
+            "numerator" for others.
         notation: "matrix" or "index"; by default matrix notation where there is one.
 
     Returns:
@@ -51,7 +56,7 @@ def derive(
         ``("m", "n")``; a text with facts, ``"n, n symmetric"``; or an array, of which only the shape counts.
 
     Raises:
-        NoFormula: something has no formula; the message names the operation and its line.
+        NoFormula: nothing is left to derive around what has no formula; the message names the operation and its line.
         NotCertified: the formula did not agree with the derivative.
         TypeError, ValueError: an argument or a shape is not what it must be.
     """

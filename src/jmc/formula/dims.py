@@ -1,8 +1,10 @@
 """Sizes of axes: numbers, symbols, and what programs make of them, "n - 1" or "m * n", which is read left to right."""
 
 import itertools
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 Dim = int | str
@@ -51,3 +53,15 @@ def made(names: Sequence[str]) -> list[str]:
     found += [f"{a} - {b}" for a, b in itertools.permutations(names, 2)]
     found += [f"2 * {a} {sign} 1" for a in names for sign in "-+"]
     return found + [" * ".join(three) for three in itertools.combinations(names, 3)]
+
+
+def rational_power(value: Fraction | float, exponent: Fraction) -> Fraction | None:
+    """The power, if it is a fraction."""
+    if not isinstance(value, Fraction) or value == 0 or (value < 0 and exponent.denominator != 1):
+        return None
+    if exponent.denominator == 1:
+        return value**exponent.numerator
+    if exponent.denominator == 2:
+        over, under = math.isqrt(value.numerator), math.isqrt(value.denominator)
+        return Fraction(over, under) ** exponent.numerator if Fraction(over, under) ** 2 == value else None
+    return None

@@ -177,18 +177,6 @@ def exact(value: Number | int) -> Number:
     return near if float(near) == value else value
 
 
-def rational_power(value: Number, exponent: Fraction) -> Number | None:
-    """The power, if it is a fraction."""
-    if not isinstance(value, Fraction) or value == 0 or (value < 0 and exponent.denominator != 1):
-        return None
-    if exponent.denominator == 1:
-        return value**exponent.numerator
-    if exponent.denominator == 2:
-        over, under = math.isqrt(value.numerator), math.isqrt(value.denominator)
-        return Fraction(over, under) ** exponent.numerator if Fraction(over, under) ** 2 == value else None
-    return None
-
-
 def moves(tensor: Tensor) -> bool:
     """Whether it depends on an argument."""
     return isinstance(tensor, Argument) or any(map(moves, tensor.children))
