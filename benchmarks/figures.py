@@ -75,7 +75,17 @@ def cutest_line(record: dict) -> str:
     )
 
 
+def formulas_line(record: dict) -> str:
+    """How many rules come out of `jmc.derive` as short as the catalogue has them."""
+    counts = record["summary"]["counts"]
+    return (
+        f"Derived from their primals alone, {counts['as short']} of {sum(counts.values())} rules come out equal to "
+        "their closed form and at most 1.5 × as long"
+    )
+
+
 SHOWN = {
+    "catalogue_formulas.json": formulas_line,
     "first_light.json": first_light_table,
     "engine.json": engine_table,
     "cutest.json": cutest_line,

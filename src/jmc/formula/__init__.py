@@ -15,6 +15,12 @@ else:
         """The room has the name of a function, and so is one."""
 
         def __call__(self, rule: Any) -> Any:
+            """A rule of the catalogue as formulas that are read from its code: the primal, and each derivative.
+
+            The result has ``text``, ``latex``, ``mathml``, and an equation for each output in ``primal``, in
+            ``derivatives["x"]`` and in ``second``; a notebook shows it as a formula. Raises TypeError for what is no
+            rule, NoFormula where not even a function with a name can stand for a part.
+            """
             from jmc.formula.catalogue import formula
 
             return formula(rule)
