@@ -75,5 +75,16 @@ ARITHMETIC = {
     p.rsqrt_p,
     p.cbrt_p,
     p.square_p,
+    p.max_p,
+    p.min_p,
+    p.abs_p,
+    p.sign_p,
+    p.select_n_p,
+    p.lt_p,
+    p.gt_p,
+    p.le_p,
+    p.ge_p,
+    p.eq_p,
+    p.ne_p,
 }
-"""What takes sums, products and powers."""
+"""What takes sums, products and powers, and distinguishes cases."""
