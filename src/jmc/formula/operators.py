@@ -94,22 +94,12 @@ def _of_eigenvectors(op: Op) -> Tensor:
     return product(ONE, parts, (i, k, a, b), dict.fromkeys(range(5), op.shape[0]))
 
 
-def _of_cholesky(op: Op) -> Tensor:
-    """dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ keeps what is below the diagonal and half of the diagonal, and dA is symmetric."""
-    i, j, k, m, a = range(5)
-    dims = dict.fromkeys(range(5), op.shape[0])
-    inner = inverse(op)
-    below = add([Op(op.shape, "tri", ()), product(-HALF, [], (0, 0), {0: op.shape[0]})])
-    parts = [(op, (i, a)), (below, (a, j))]
-    terms = [[(inner, (a, x)), (inner, (j, y))] for x, y in ((k, m), (m, k))]
-    return add([product(HALF, [*parts, *term], (i, j, k, m), dims) for term in terms])
-
-
 def _of_sign(op: Op) -> Tensor:
     return full(0, op.args[0].shape)
 
 
 def _of_cholesky(op: Op) -> Tensor:
+    """dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ keeps what is below the diagonal and half of the diagonal, and dA is symmetric."""
     i, j, a, b, k = range(5)
     inner, halved = inverse(op), Op(op.shape, "halved", ())
     parts = [(op, (i, k)), (halved, (k, j)), (inner, (k, a)), (inner, (j, b))]
@@ -124,7 +114,6 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "inv": _of_inverse,
     "logdet": _of_logdet,
     "det": _of_det,
-    "cholesky": _of_cholesky,
     "max": _of_largest,
     "min": _of_largest,
     "prod": _of_prod,
