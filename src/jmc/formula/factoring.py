@@ -103,7 +103,8 @@ def over_one(tensor: Sum) -> Tensor | None:
         each = len(group) == len(tensor.terms) == len(exponents) and not isinstance(group[0].base, Size)
         if each and max(exponents) < 0:
             found = _taken_out(group, min(exponents))
-            several = any(isinstance(part, Sum) and len(part.terms) >= len(tensor.terms) for part in found.children)
+            parts = found.children if isinstance(found, Product) else ()
+            several = any(isinstance(part, Sum) and len(part.terms) >= len(tensor.terms) for part in parts)
             return None if several else found
     return None
 
