@@ -69,9 +69,9 @@ def test_a_rule_in_formulas():
 
 
 def test_what_has_no_formula_is_a_function_with_a_name():
-    found = jmc.formula(jmc.rules["W-D-14"])
-    assert found.primal[0].text == "f = expm(X)"
-    assert any(note.startswith("expm: e^X = ") for note in found.notes)
+    found = jmc.formula(jmc.rules["W-D-15"])
+    assert found.primal[0].text == "f = logarithm(X, c, h)"
+    assert any(note.startswith("logarithm: log X = ") for note in found.notes)
 
 
 def test_a_loop_as_long_as_an_axis_is_written_for_numbers():

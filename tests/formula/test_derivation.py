@@ -8,7 +8,7 @@ import pytest
 import jmc
 
 sigmoid, softmax, log_softmax = jax.nn.sigmoid, jax.nn.softmax, jax.nn.log_softmax
-inv, norm = jnp.linalg.inv, jnp.linalg.norm
+inv, norm, expm = jnp.linalg.inv, jnp.linalg.norm, jax.scipy.linalg.expm
 
 
 def logdet(X):
@@ -63,6 +63,12 @@ TABLE = [
     (logdet, "X: n n", "X", 1, "X⁻ᵀ"),
     (logdet, "X: n n spd", "X", 1, "X⁻¹"),
     (lambda X, a, b: a @ inv(X) @ b, "X: n n, a: n, b: n", "X", 1, "−X⁻ᵀ a bᵀ X⁻ᵀ"),
+    (lambda X: jnp.trace(expm(X)), "X: n n", "X", 1, "expm(X)ᵀ"),
+    (lambda X: jnp.trace(expm(X)), "X: n n", "X", 2, "expm′(X)_jikl"),
+    (lambda X, A: expm(A @ X), "X: m n, A: n m", "X", 1, "Σ_a A_ak expm′(Z)_ijal where Z = A X"),
+    (lambda x, A: expm(x * A), "x:, A: n n", "x", 1, "A expm(x A)"),
+    (lambda x, A: jnp.trace(expm(2 * x * A)), "x:, A: n n", "x", 1, "2 tr(expm(2 x A) A)"),
+    (lambda X, A: jnp.trace(inv(X + A)), "X: n n, A: n n", "X", 1, "−(P P)ᵀ where P = (X + A)⁻¹"),
     (lambda b, X, a: a @ jnp.linalg.solve(X, b), "b: n, X: n n, a: n", "b", 1, "X⁻ᵀ a"),
     (logistic, "w: d, X: N d, y: N", "w", 1, "(1/N) Xᵀ (σ(X w) − y)"),
     (gaussian, "mu: n, S: n n spd, x: n", "mu", 1, "S⁻¹ (μ − x)"),

@@ -298,7 +298,7 @@ def _canonical(coefficient: Number, parts: Sequence[Part], out: Labels, sizes: M
         named = tuple(number_of[label] for label in labels)
         factors.append((tensor, tuple(sorted(named)) if len(named) == 2 and is_symmetric(tensor) else named))
     factors.sort(key=lambda part: (part[0].key, part[1]))
-    out = tuple(number_of[label] for label in out)
+    out = _renamed(out, number_of)
     if coefficient == 1 and len(factors) == 1 and factors[0][1] == out == tuple(range(len(out))):
         return factors[0][0]
     dims = tuple(sizes[label] for label in order)
@@ -313,8 +313,8 @@ def is_symmetric(tensor: Tensor) -> bool:
     if isinstance(tensor, Argument):
         return bool({"symmetric", "psd", "spd", "diagonal"} & tensor.facts)
     if isinstance(tensor, Op):
-        turned = tensor.name.startswith("rows") and tensor.name.endswith("|-1")  # all of them, in reverse
-        return turned or tensor.name == "covariance" or (tensor.name == "inv" and is_symmetric(tensor.args[0]))
+        flip = tensor.name.startswith("rows") and tensor.name.endswith("|-1")  # all of them, in reverse
+        return flip or tensor.name == "covariance" or (tensor.name in ("inv", "expm") and is_symmetric(tensor.args[0]))
     if isinstance(tensor, (Sum, Product)):
         return transposed(tensor) == tensor
     return isinstance(tensor, Map) and all(is_symmetric(arg) for arg in tensor.args)

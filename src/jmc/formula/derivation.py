@@ -24,6 +24,12 @@ from jmc.formula.tensor import Argument, Tensor
 from jmc.formula.tied import DIAGONAL, tied
 from jmc.formula.written import InMatrices
 
+NOTES = {
+    "gaps(": "gaps(λ)_ij = 1/(λ_j − λ_i), and 0 for i = j",
+    "expm_slope(": "expm′(A)_ijkl = ∫₀¹ expm(s A)_ik expm((1 − s) A)_lj ds",
+}
+"""What the code calls, and what it is."""
+
 
 @dataclass(frozen=True, eq=False)
 class Derivation:
@@ -88,7 +94,7 @@ class Derivation:
         free = f"the entries of {self.wrt} are free: that it is orthogonal is no constraint"
         said = kind.said.format(self.wrt) if kind else free if "orthogonal" in argument.facts else ""
         used = {part.name: part for part, _ in self.function.needed.values()}
-        gaps = "gaps(λ)_ij = 1/(λ_j − λ_i), and 0 for i = j" if "gaps(" in self.python else ""
+        met = [note for called, note in NOTES.items() if called in self.python]
         halved = (
             "Φ is 1 below the diagonal, 1/2 on it and 0 above"
             if " / 2" in self.python and "tri(" in self.python
@@ -97,7 +103,7 @@ class Derivation:
         short = "axes of size 1 are left out" if any(1 in a.shape for a in given.arguments) else ""
         return [
             note
-            for note in (self._written.note, gaps, halved, short, said, *(part.said for part in used.values()))
+            for note in (self._written.note, *met, halved, short, said, *(part.said for part in used.values()))
             if note
         ]
 

@@ -43,6 +43,10 @@ def simpler(parts: Sequence[Part], out: Labels, sizes: Mapping[int, Dim]) -> Fou
             found = _cancelled(tensor.args[0], labels, rest, count, out, sizes)
             if found is not None:
                 return found
+        if isinstance(tensor, Op) and tensor.name == "expm slope":
+            found = _commuting(tensor.args[0], labels, rest, count, out)
+            if found is not None:
+                return found
     return _tangent(parts) or _signed(parts) or _chosen(parts) or _orthogonal(parts, count, out, sizes)
 
 
@@ -131,6 +135,27 @@ def _unified(left: list[Part], one: int, other: int, out: Labels, sizes: Mapping
         return Fraction(1), [*left, (Product((dim,), Fraction(1), (), (0,), (dim,)), (one,))], {}
     keep, drop = (one, other) if one in out else (other, one)
     return Fraction(1), left, {drop: keep}
+
+
+def _commuting(
+    matrix: Tensor, labels: Labels, rest: Sequence[Part], count: Mapping[int, int], out: Labels
+) -> Found | None:
+    """Of d exp A = ∫ exp(sA) dA exp((1 − s)A) ds the trace is tr(exp(A) dA), and where A is x dA it is dA exp A."""
+    i, j, a, b = labels
+    exponential = Op(matrix.shape, "expm", (matrix,))
+    if i == j and i not in out and count[i] == 2:
+        return Fraction(1), [*rest, (exponential, (b, a))], {}
+    for k, (tensor, at) in enumerate(rest):
+        alone = all(label not in out and count[label] == 2 for label in (a, b))
+        if at == (a, b) and a != b and alone and _scalar_multiple(matrix, tensor):
+            return Fraction(1), [*rest[:k], *rest[k + 1 :], (tensor, (i, a)), (exponential, (a, j))], {}
+    return None
+
+
+def _scalar_multiple(matrix: Tensor, of: Tensor) -> bool:
+    """Whether it is this matrix times scalars."""
+    factors = matrix.factors if isinstance(matrix, Product) else ((matrix, (0, 1)),)
+    return [part for part in factors if part[1]] == [(of, (0, 1))] and getattr(matrix, "out", (0, 1)) == (0, 1)
 
 
 def _orthogonal(parts: Sequence[Part], count: dict[int, int], out: Labels, sizes: Mapping[int, Dim]) -> Found | None:

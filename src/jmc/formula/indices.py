@@ -111,11 +111,11 @@ def _hoisted(tensor: Tensor, parts: list[Part], taken: set[str]) -> Tensor:
     def change(inner: Tensor) -> Tensor:
         if isinstance(inner, Op) and inner.name in PRINTED:
             return rebuilt(inner, change)
-        if isinstance(inner, Op) and inner.args:
-            return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
-        if isinstance(inner, Opaque):
+        if isinstance(inner, Opaque) or (isinstance(inner, Op) and inner.name == "expm slope"):
             args = (a if isinstance(a, Argument) else _called(a, "map", parts, taken) for a in inner.args)
             return replace(inner, args=tuple(args))
+        if isinstance(inner, Op) and inner.args:
+            return _called(inner, "softmax" if "softmax" in inner.name else "inv", parts, taken)
         if isinstance(inner, Map) and inner.function != "power":
             args = [
                 _called(a, "map", parts, taken) if _operators(a) and a.shape and moves(a) else a for a in inner.args
@@ -216,8 +216,9 @@ class _Writer:
             case Op() if tensor.name == "onehot":
                 named = self.write(tensor.args[0], letters[:-1])[0]
                 return self._said("eq", (named, letters[-1])), ATOM
-            case Opaque():
-                name = called(style, tensor.name, tensor.by, len(tensor.args))
+            case Opaque() | Op(name="expm slope"):
+                by = tensor.by if isinstance(tensor, Opaque) else (0,)
+                name = called(style, tensor.name.removesuffix(" slope"), by, len(tensor.args))
                 shown = style.call.format(name, ", ".join(self._whole(arg) for arg in tensor.args))
                 return index(style, shown, letters, shown), ATOM
             case Op() if tensor.name == "log_softmax slope":

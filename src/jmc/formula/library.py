@@ -43,6 +43,7 @@ LIBRARY: dict[str, list[tuple[Callable[..., Any], Callable[..., Sequence[Tensor 
     "det": [(jnp.linalg.det, lambda A: [Op((), "det", (A,))])],
     "slogdet": [(jnp.linalg.slogdet, lambda A: [Op((), "sign of det", (A,)), Op((), "logdet", (A,))])],
     "cholesky": [(jnp.linalg.cholesky, lambda A: [Op(A.shape, "cholesky", (A,))])],
+    "expm": [(jax.scipy.linalg.expm, lambda A: [Op(A.shape, "expm", (A,))])],
     "_cho_solve": [(lambda L, b: jax.scipy.linalg.cho_solve((L, True), b), _cholesky_solve)],
     "logaddexp": [(jnp.logaddexp, _logaddexp)],
     "diagonal": [(jnp.diagonal, lambda A: [product(ONE, [(A, (0, 0))], (0,), {0: A.shape[0]})])],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from jmc.formula.algebra import split_power
-from jmc.formula.notation import UNIT, Node, chain, diag, hadamard, ones, scaled, summed, symbol, transpose
+from jmc.formula.notation import UNIT, Node, chain, diag, hadamard, ones, scaled, summed, symbol, transpose, transposes
 from jmc.formula.tensor import Argument, Dim, Labels, Map, Op, Opaque, Product, Size, Sum, Tensor, constant
 
 
@@ -208,8 +208,8 @@ class Graph:
 
 
 def _trace(nodes: Sequence[Node]) -> Node:
-    """tr of a product; of MᵀM the squared norm."""
-    product = chain(nodes)
+    """tr of a product, or of its transpose; of MᵀM the squared norm."""
+    product = min(chain(nodes), transpose(chain(nodes)), key=transposes)
     if product.op == "scaled":
         coefficient, exponents = product.value
         return scaled(coefficient, list(zip(product.args[1:], exponents, strict=True)), _trace([product.args[0]]))

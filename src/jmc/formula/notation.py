@@ -1,7 +1,7 @@
 """Matrix notation as a tree: products, transposes, diagonals, and the rules by which they are written shortest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -78,7 +78,7 @@ def transpose(node: Node) -> Node:
             return Node("commutation", 2, (), node.value[::-1])
         case "operator" if node.value == "covariance":
             return node
-        case "operator" if node.value == "inv" and symmetric(node.args[0]):
+        case "operator" if node.value in ("inv", "expm") and symmetric(node.args[0]):
             return node
         case "symbol" | "rows" if symmetric(node):
             return node
@@ -193,7 +193,7 @@ def summed(nodes: Sequence[Node]) -> Node:
     total = Node("sum", nodes[0].rank, tuple(nodes))
     if nodes[0].rank == 2:
         turned = Node("sum", 2, tuple(transpose(node) for node in nodes))
-        if _transposes(turned) + 1 < _transposes(total):
+        if transposes(turned) + 1 < transposes(total):
             return Node("transpose", 2, (turned,))
     return total
 
@@ -206,5 +206,16 @@ def _vector(node: Node) -> Node:
     return ones(node.value) if node.op == "eye" else node.args[0]
 
 
-def _transposes(node: Node) -> int:
-    return (node.op == "transpose") + sum(map(_transposes, node.args))
+def power_turned(node: Node) -> Node:
+    """Pᵀ Pᵀ as (P P)ᵀ, for a matrix that has a name."""
+    node = replace(node, args=tuple(map(power_turned, node.args)))
+    first, *rest = node.args or (node,)
+    once = first.op == "transpose" and first.args[0].op == "symbol"
+    if node.op == "chain" and node.rank == 2 and once and all(arg == first for arg in rest):
+        return Node("transpose", 2, (replace(node, args=(first.args[0],) * len(node.args)),))
+    return node
+
+
+def transposes(node: Node) -> int:
+    """How many transposes are in it."""
+    return (node.op == "transpose") + sum(map(transposes, node.args))

@@ -107,6 +107,10 @@ def _of_cholesky(op: Op) -> Tensor:
     return scale(HALF, add([found, permuted(found, (0, 1, 3, 2))]))
 
 
+def _of_exponential(op: Op) -> Tensor:
+    return Op((*op.shape, *op.shape), "expm slope", op.args)
+
+
 JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "softmax": _of_softmax,
     "log_softmax": _of_log_softmax,
@@ -121,5 +125,6 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "eigenvectors": _of_eigenvectors,
     "sign of det": _of_sign,
     "cholesky": _of_cholesky,
+    "expm": _of_exponential,
 }
 """∂op/∂argument, of shape op.shape + argument.shape."""

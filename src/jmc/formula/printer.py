@@ -19,6 +19,7 @@ OPERATORS = {
     "det": ("det({0})", r"\det\left({0}\right)"),
     "sign of det": ("sign det {0}", r"\operatorname{{sign}}\det {0}"),
     "cholesky": ("chol({0})", r"\operatorname{{chol}}\left({0}\right)"),
+    "expm": ("expm({0})", r"\operatorname{{expm}}\left({0}\right)"),
     "max": ("max({0})", r"\max\left({0}\right)"),
     "prod": ("prod({0})", r"\prod\left({0}\right)"),
     "argmax": ("argmax({0})", r"\operatorname{{argmax}}\left({0}\right)"),

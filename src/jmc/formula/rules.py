@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jmc.catalogue import classification, marker, penalty, stable
+from jmc.catalogue import algebra, classification, marker, penalty, stable
 from jmc.catalogue.registry import rules
 from jmc.formula.algebra import ONE, add, full, negated, power, product, repeated, times
 from jmc.formula.functions import FUNCTIONS, apply
@@ -83,6 +83,7 @@ HELPERS: dict[Callable[..., Any], Callable[..., Sequence[Tensor]]] = {
     stable.log_softmax: lambda x: [Op(x.shape, "log_softmax", (x,))],
     stable.logsumexp: lambda x: [logsumexp(x)],
     stable.exponentials: _exponentials,
+    algebra.expm: lambda X: [Op(X.shape, "expm", (X,))],
     classification.softmax_minus_target: _softmax_minus_target,
     penalty.row_norm: _norms,
     penalty.direction: _directions,

@@ -52,6 +52,16 @@ def gaps(x):
     one = {np}.eye(len(x))
     return (1 - one) / (x[None, :] - x[:, None] + one)
 """
+EXPM = "from {scipy} import linalg\n"
+EXPM_SLOPE = """\
+def expm_slope(A):
+    n = len(A)
+    one = {np}.eye(n * n).reshape(n, n, n, n)
+    A = {np}.broadcast_to(A, one.shape)
+    above, below = {np}.concatenate([A, one], -1), {np}.concatenate([0 * A, A], -1)
+    corner = linalg.expm({np}.concatenate([above, below], -2))[..., :n, n:]
+    return {np}.moveaxis(corner, (0, 1), (2, 3))
+"""
 OTHERS = """\
 def others(p):
     at = {np}.broadcast_to({np}.arange(p.shape[-1]), p.shape)
@@ -72,13 +82,15 @@ def log_softmax_slope(p):
     one = {np}.eye(len(p), dtype=bool)
     return {np}.where(one, others(p)[:, None], -p[None, :])
 """
-BELOW = {"error": OTHERS, "log_softmax slope": OTHERS, "logit error": SIGMOID}
+BELOW = {"error": OTHERS, "log_softmax slope": OTHERS, "logit error": SIGMOID, "expm slope": EXPM}
 """What the helpers call."""
 HELPERS = {
     "error": ERROR,
     "logit error": LOGIT_ERROR,
     "others": OTHERS,
     "log_softmax slope": SLOPE,
+    "expm": EXPM,
+    "expm slope": EXPM_SLOPE,
     "gaps": GAPS,
     "covariance": COVARIANCE,
     "softmax": SOFTMAX,
@@ -97,6 +109,8 @@ OPERATORS = {
     "logdet": "{np}.linalg.slogdet({0})[1]",
     "sign of det": "{np}.linalg.slogdet({0})[0]",
     "cholesky": "{np}.linalg.cholesky({0})",
+    "expm": "linalg.expm({0})",
+    "expm slope": "expm_slope({0})",
     "max": "{0}.max(-1)",
     "min": "{0}.min(-1)",
     "prod": "{0}.prod(-1)",

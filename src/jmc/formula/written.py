@@ -14,7 +14,7 @@ from jmc.formula.inputs import Inputs
 from jmc.formula.kronecker import kronecker
 from jmc.formula.matrix import NotMatrix, matrix
 from jmc.formula.naming import named
-from jmc.formula.notation import Node, transpose
+from jmc.formula.notation import Node, power_turned, transpose
 from jmc.formula.printer import Printer
 from jmc.formula.style import TEXT, Style
 from jmc.formula.tensor import Dim, Tensor
@@ -152,7 +152,7 @@ def in_matrices(found: Tensor, shapes: Shapes, given: Inputs, layout: str, order
         layout == "numerator" and not of and order == 1 and bool(found.shape)
     )
     inner, parts = named(transpose(node), taken) if turned else flat
-    return InMatrices(inner, tuple(parts), (flat[0], tuple(flat[1])), given, shapes, many)
+    return InMatrices(power_turned(inner), tuple(parts), (flat[0], tuple(flat[1])), given, shapes, many)
 
 
 def _operations(node: Node) -> set[str]:
