@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -75,6 +76,27 @@ def cutest_line(record: dict) -> str:
     )
 
 
+def check_line(record: dict) -> str:
+    """What `jmc.check` and its peers make of derivatives by hand, right and wrong."""
+    wrong, right = ([case for case in record["cases"] if case["right"] == kind] for kind in (False, True))
+    same = [case for case in right if "equal" in case["kinds"]]
+
+    def share(cases: list, holds: Callable[[dict], bool]) -> str:
+        return f"{100 * sum(map(holds, cases)) / len(cases):.1f} %"
+
+    alarms = sum(case["verdict"] in ("wrong", "failed") for case in right)
+    return (
+        f"Of {len(wrong)} wrong derivatives written by hand `jmc.check` judges "
+        f"{share(wrong, lambda case: case['verdict'] == 'wrong')} wrong, names the right kind of mistake first in "
+        f"{share(wrong, lambda case: case['rank'] == 1)} and among three in "
+        f"{share(wrong, lambda case: (case['rank'] or 9) <= 3)}; of {len(right)} right ones it calls {alarms} wrong. "
+        f"`check_grads` rejects {share(wrong, lambda case: case['check_grads'] != 'accepted')} of the wrong ones, and "
+        f"{share(same, lambda case: case['check_grads'] != 'accepted')} of those that are right under JAX's own "
+        f"conventions; `chex.assert_numerical_grads` {share(wrong, lambda case: case['chex'] != 'accepted')} and "
+        f"{share(same, lambda case: case['chex'] != 'accepted')}"
+    )
+
+
 def formulas_line(record: dict) -> str:
     """How many rules come out of `jmc.derive` as short as the catalogue has them."""
     counts = record["summary"]["counts"]
@@ -85,6 +107,7 @@ def formulas_line(record: dict) -> str:
 
 
 SHOWN = {
+    "check.json": check_line,
     "catalogue_formulas.json": formulas_line,
     "first_light.json": first_light_table,
     "engine.json": engine_table,

@@ -308,3 +308,31 @@ def test_half_the_conjugate_is_a_convention():
     z, a = (jnp.asarray(normal(3) + 1j * normal(3), jnp.complex64) for _ in range(2))
     report = jmc.check(power, z, a, grad=lambda z, a: a.conj() * (a @ z))
     assert (report.verdict, report.findings[0].kind) == ("convention", "conjugate")
+
+
+def test_what_moves_entries_is_not_element_wise():
+    # every second entry of a square array stays where a transposition puts it
+    report = jmc.check(lambda X: (X + X.T) / 2, jnp.asarray(normal(5, 5)), vjp=lambda args, u: (u,))
+    assert report.verdict == "wrong"
+    assert "pass_through" in [finding.kind for finding in report.findings]
+
+
+def test_an_argument_may_be_a_number_at_a_kink():
+    def shrunk(x, theta):
+        return jnp.where(x > theta, x - theta, 0)
+
+    def backward(args, u):
+        x, theta = args
+        return jnp.where(x > theta, u, 0), jnp.zeros_like(theta)
+
+    report = jmc.check(shrunk, jnp.asarray(normal(7)), jnp.asarray(0.3), vjp=backward)
+    assert (report.verdict, report.findings[0].kind) == ("wrong", "zero")
+
+
+def test_two_entries_of_one_size_cannot_both_be_the_largest():
+    def whole(x):
+        return jnp.where(jnp.abs(x) == jnp.abs(x).max(), jnp.sign(x), 0)
+
+    report = jmc.check(lambda x: jnp.max(jnp.abs(x)), jnp.asarray(normal(5)), grad=whole)
+    assert (report.verdict, report.findings[0].kind) == ("convention", "kink_convention")
+    assert "the rule says 2" in report.findings[0].message

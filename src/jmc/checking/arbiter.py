@@ -77,7 +77,9 @@ class Arbiter:
                     f"{said:.4g} at {where}, between the slopes {low:.4g} and {high:.4g} (JAX: {auto:.4g})"
                 )
             return between, between
-        exactly = slope_exactly(self.observer.problem.f, o.leaves, self.observer.problem.moving[self.k], index)
+        exactly = None
+        if self.observer.reference.elementwise(o.leaves, o.us, self.k):
+            exactly = slope_exactly(self.observer.problem.f, o.leaves, self.observer.problem.moving[self.k], index)
         if exactly is not None:
             true = exactly * float(o.us[0][index])
             if abs(said - true) <= 1e-9 * abs(true) + 1e-300 and abs(auto - true) > 1e-6 * abs(true):
@@ -117,19 +119,25 @@ def moved_together(observer: Observer, arbiters: Sequence[Arbiter], seen: Sequen
 
 
 def _staying(observer: Observer, o: Observation, marks: dict[int, np.ndarray]) -> list[np.ndarray] | None:
-    """The entries that are at a kink still if all of these move together."""
+    """The entries that are at a kink still if all of these move together: by the same, or away from 0."""
     moving = observer.problem.moving
-    moved = list(o.leaves)
-    for k, mark in marks.items():
-        moved[moving[k]] = o.leaves[moving[k]] + _MOVED * mark
-    direction = [np.zeros(np.shape(o.leaves[n])) for n in moving]
-    for k, mark in marks.items():
-        for index in zip(*np.nonzero(mark), strict=True):
-            one = observer.reference.basis(moved, k, index)
-            (left, a), (right, b) = (observer.reference.slopes(moved, o.us, [one], s, 1e-4) for s in ("left", "right"))
-            size = float(abs(left[0]) + abs(right[0]))
-            direction[k][index] = abs(left[0] - right[0]) > 1e-4 * size + 4 * float(a[0] + b[0])
-    return direction if any(map(np.any, direction)) else None
+    for signs in ({k: 1.0 for k in marks}, {k: np.sign(o.leaves[moving[k]]) for k in marks}):
+        moved = list(o.leaves)
+        for k, mark in marks.items():
+            moved[moving[k]] = o.leaves[moving[k]] + _MOVED * signs[k] * mark
+        direction = [np.zeros(np.shape(o.leaves[n])) for n in moving]
+        for k, mark in marks.items():
+            for index in map(tuple, np.argwhere(mark)):
+                one = observer.reference.basis(moved, k, index)
+                (left, a), (right, b) = (
+                    observer.reference.slopes(moved, o.us, [one], s, 1e-4) for s in ("left", "right")
+                )
+                size = float(abs(left[0]) + abs(right[0]))
+                direction[k][index] = abs(left[0] - right[0]) > 1e-4 * size + 4 * float(a[0] + b[0])
+            direction[k] *= signs[k]
+        if any(map(np.any, direction)):
+            return direction
+    return None
 
 
 def shown(index: Any) -> str:

@@ -124,10 +124,12 @@ def edges(point: Sequence[np.ndarray], given: Sequence[Any], moving: Sequence[in
             which = rng.permutation(flat.size)[: (2 * flat.size + 2) // 3]
             if kind == "zeros":
                 flat[which] = flat[which[0]] if positive else 0
-                if x.ndim and x.shape[-1] > 1:  # the largest of the last axis twice
-                    rows = flat.reshape(-1, x.shape[-1])
-                    top = np.argmax(rows, axis=-1)
-                    rows[np.arange(len(rows)), (top + 1) % x.shape[-1]] = rows[np.arange(len(rows)), top]
+                if x.ndim and x.shape[-1] > 1:  # the largest of the last axis twice, and once more with the other sign
+                    n, rows = x.shape[-1], flat.reshape(-1, x.shape[-1])
+                    top, each = np.argmax(rows, axis=-1), np.arange(len(rows))
+                    rows[each, (top + 1) % n] = rows[each, top]
+                    if n > 3 and not positive:
+                        rows[each, (top - 1) % n] = -np.max(np.abs(rows), axis=-1)
             else:
                 flat[which] = np.resize(np.abs(EDGES) if positive else EDGES, which.size)
             moved[k] = flat.reshape(x.shape)
