@@ -14,7 +14,7 @@ from jmc.formula.certificate import certify
 from jmc.formula.conditions import conditions
 from jmc.formula.derivation import Derivation, function_name
 from jmc.formula.derivative import NoFormula, derivative
-from jmc.formula.indices import indexed
+from jmc.formula.indices import Written, indexed
 from jmc.formula.inputs import Inputs, inputs
 from jmc.formula.matrix import NotMatrix
 from jmc.formula.read import Program, read
@@ -126,6 +126,13 @@ def _in_matrices(found: Tensor, shapes: Shapes, given: Inputs, layout: str, orde
     return None
 
 
+def _in_indices(found: Tensor, shapes: Shapes, given: Inputs) -> Written:
+    """In index notation, where diag(p) − p pᵀ has two terms: with what they share taken out, if that is shorter."""
+    plain = written_out(found)
+    ways = [found] if plain == found else [found, tidy(plain)]
+    return min((indexed(kept(tensor), shapes, given) for tensor in ways), key=lambda written: written.size)
+
+
 def _derived(
     flat: Callable[..., Any],
     program: Program,
@@ -150,7 +157,7 @@ def _derived(
         written = _in_matrices(found, shapes, given, layout, order) if notation != "index" else None
         if written is None and notation == "matrix":
             raise NoFormula("the derivative has no matrix notation; index notation has it")
-        written = indexed(kept(found), shapes, given) if written is None else written
+        written = _in_indices(found, shapes, given) if written is None else written
     function = function_name(name, order)
     codes = {target: written.code(function, target, order) for target in ("jax", "numpy")}
     certificate, sample = certify(flat, given, argument, order, codes, function)

@@ -55,8 +55,13 @@ def made(names: Sequence[str]) -> list[str]:
     return found + [" * ".join(three) for three in itertools.combinations(names, 3)]
 
 
-def rational_power(value: Fraction | float, exponent: Fraction) -> Fraction | None:
-    """The power, if it is a fraction."""
+def rational_power(value: Fraction | float, exponent: Fraction) -> Fraction | float | None:
+    """The power, if it is a fraction, or a whole power of a number that is none."""
+    if isinstance(value, float) and exponent.denominator == 1 and 0 < abs(value) < math.inf:
+        try:
+            return value**exponent.numerator or None
+        except OverflowError:
+            return None
     if not isinstance(value, Fraction) or value == 0 or (value < 0 and exponent.denominator != 1):
         return None
     if exponent.denominator == 1:

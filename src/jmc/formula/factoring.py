@@ -1,7 +1,7 @@
 """Common factors of a sum taken out, and how long a formula is to read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -107,6 +107,14 @@ def over_one(tensor: Sum) -> Tensor | None:
             several = any(isinstance(part, Sum) and len(part.terms) >= len(tensor.terms) for part in parts)
             return None if several else found
     return None
+
+
+def over_square(tensor: Sum, wanted: Callable[[Tensor], bool]) -> Tensor:
+    """The sum with 1/s² in front if every term has it, for an s that is wanted."""
+    for group in _groups([_as_product(term) for term in tensor.terms]).values():
+        if len(group) == len(tensor.terms) and all(o.exponent == -2 for o in group) and wanted(group[0].base):
+            return _taken_out(group)
+    return tensor
 
 
 def _score(group: Sequence[_Occurrence]) -> tuple[int, int, int]:

@@ -222,6 +222,8 @@ def apply(name: str, *args: Tensor) -> Tensor:
             return x
         case "lt" if constant(args[1]) == 0 and _counts(x):
             return full(0, shape)  # it counts from 0
+        case "not" if inner == "not":
+            return x.children[0]
         case "not" if inner in _OPPOSITE:
             return Map(shape, _OPPOSITE[inner], x.children)
         case "where" if constant(args[1]) == 1 and constant(args[2]) == 0 and x.shape == shape:

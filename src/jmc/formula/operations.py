@@ -10,7 +10,7 @@ from jax.extend.core import primitives as p
 from jmc.formula.algebra import ONE, add, full, negated, number, power, product, reciprocal, repeated, times, transposed
 from jmc.formula.derivative import NoFormula
 from jmc.formula.functions import apply, logistic_of
-from jmc.formula.patterns import difference, logarithm, quotient
+from jmc.formula.patterns import difference, logarithm, quotient, root
 from jmc.formula.sizes import Sizes
 from jmc.formula.tensor import Dim, Op, Tensor, constant, is_zero, moves
 
@@ -27,7 +27,7 @@ _MAPS = {
 _OVER = {
     p.reduce_max_p: "max", p.reduce_min_p: "min", p.reduce_prod_p: "prod", p.argmax_p: "argmax", p.argmin_p: "argmin",
 }  # fmt: skip
-_POWERS = {p.sqrt_p: Fraction(1, 2), p.rsqrt_p: Fraction(-1, 2), p.square_p: Fraction(2), p.cbrt_p: Fraction(1, 3)}
+_POWERS = {p.rsqrt_p: Fraction(-1, 2), p.square_p: Fraction(2), p.cbrt_p: Fraction(1, 3)}
 _SAME = {p.copy_p, p.name_p, p.squeeze_p, p.reduce_precision_p}
 
 
@@ -203,6 +203,7 @@ RULES: dict[Any, Callable[..., Tensor]] = {
     **{primitive: _named(name) for primitive, name in _MAPS.items()},
     **{primitive: _powered(exponent) for primitive, exponent in _POWERS.items()},
     **{primitive: lambda pair, x: x for primitive in _SAME},
+    p.sqrt_p: lambda pair, x: root(x),
     p.log_p: lambda pair, x: logarithm(x),
     p.exp2_p: _exp2,
     p.erfc_p: lambda pair, x: add([full(1, x.shape), negated(apply("erf", x))]),

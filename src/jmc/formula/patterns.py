@@ -1,8 +1,9 @@
 """What people write in several operations and know by one name: softmax, log-sum-exp, log-softmax, log-determinant."""
 
-from jmc.formula.algebra import ONE, add, negated, product, repeated, scale, split
+from jmc.formula.algebra import ONE, add, negated, power, product, repeated, scale, split, split_power
+from jmc.formula.factoring import over_square
 from jmc.formula.functions import apply
-from jmc.formula.operators import logsumexp, softmax
+from jmc.formula.operators import HALF, logsumexp, softmax
 from jmc.formula.tensor import Argument, Map, Op, Product, Size, Sum, Tensor, constant
 
 
@@ -45,6 +46,25 @@ def logarithm(x: Tensor) -> Tensor:
                 terms.append(product(ONE, [(shift, tuple(labels[k] for k in rest))], out, dims))
             return add(terms)
     return apply("log", x)
+
+
+def root(x: Tensor) -> Tensor:
+    """√x, in which √(a/s² + b/s²) is √(a + b)/s, for a positive s."""
+    whole = over_square(x, positive) if isinstance(x, Sum) else x
+    if isinstance(whole, Product) and len(set(whole.out)) == len(whole.out):
+        out, dims = whole.out, dict(enumerate(whole.dims))
+        squares = [part for part in whole.factors if _square_below(part[0]) and set(part[1]) <= set(out)]
+        if squares:
+            rest = product(whole.coefficient, [part for part in whole.factors if part not in squares], out, dims)
+            below = [(power(split_power(t)[0], -1), labels) for t, labels in squares]
+            return product(ONE, [*below, (power(rest, HALF), out)], out, dims)
+    return power(x, HALF)
+
+
+def _square_below(tensor: Tensor) -> bool:
+    """Whether it is 1/s² of a positive s."""
+    base, exponent = split_power(tensor)
+    return exponent == -2 and positive(base)
 
 
 def one_hot(tensor: Tensor) -> bool:
@@ -109,6 +129,10 @@ def positive(x: Tensor) -> bool:
         return isinstance(x, Size) or bool({"positive"} & x.facts)
     if isinstance(x, Map) and x.function == "power":
         return positive(x.args[0])
+    if isinstance(x, Map) and x.function == "where":
+        condition, a, b = x.args
+        above = isinstance(condition, Map) and condition.function == "gt" and condition.args[0] == a
+        return positive(b) and (positive(a) or (above and positive(condition.children[1])))
     if isinstance(x, Map):
         return x.function in ("exp", "sigmoid", "cosigmoid", "sech2", "cosh")
     if isinstance(x, Op):

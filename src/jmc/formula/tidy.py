@@ -6,6 +6,7 @@ Every step is an equality; of several ways to write the same the one with the fe
 from functools import lru_cache
 
 from jmc.formula.algebra import add, full, negated, power, product, scale, split, split_power
+from jmc.formula.cases import choice, decided, merged
 from jmc.formula.factoring import cost, factored, over_one
 from jmc.formula.functions import apply
 from jmc.formula.rewrites import chosen, split_inverses, straightened
@@ -16,16 +17,19 @@ MOST_TERMS = 64
 
 def tidy(tensor: Tensor) -> Tensor:
     """The shortest way to write it that is found."""
+    tensor = decided(tensor)
     return _oriented(min((_shortest(one, 6) for one in (tensor, *split_inverses(tensor))), key=cost))
 
 
 @lru_cache(4096)
 def _shortest(tensor: Tensor, depth: int) -> Tensor:
+    if isinstance(tensor, Map) and tensor.function == "where" and depth:
+        return choice(tensor.args[0], *(_shortest(arg, depth - 1) for arg in tensor.args[1:]))
     if not isinstance(tensor, (Sum, Product)) or not _has_sum(tensor):
         return tensor
     if isinstance(tensor, Sum) and (known := _complement_of(tensor)) is not None:
         return known
-    if isinstance(tensor, Sum) and (known := chosen(tensor) or straightened(tensor)) is not None:
+    if isinstance(tensor, Sum) and (known := chosen(tensor) or straightened(tensor) or merged(tensor)) is not None:
         return _shortest(known, depth)
     found: list[Tensor] = [tensor]
     multiplied = expanded(tensor)
