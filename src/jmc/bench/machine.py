@@ -1,12 +1,12 @@
 """The machine that measures: what it is, and how fast it can be at best, measured in the same process."""
 
-import math
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,34 +16,29 @@ from jmc.bench.timing import pinned_environment
 PACKAGES = ("jmc", "jax", "jaxlib", "numpy", "torch", "asdex", "scikit-learn")
 MATMUL = {"cpu": 1024, "gpu": 8192, "tpu": 8192}
 COPIED_BYTES = {"cpu": 2**27, "gpu": 2**31, "tpu": 2**30}
-SMALLEST_COPY = 2**15
+SMALLEST_WRITE = 2**15
 REPEATS = 7
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The roof of this process: FLOP/s of a square matrix product, and by size what a copy reads and writes in bytes/s.
-
-    A copy that a cache holds is many times as fast as one that it does not.
+    """The roof of this process: FLOP/s of a square matrix product, bytes/s that a copy reads and writes, and by size
+    the bytes/s at which an array is filled, which is many times as fast if a cache holds it.
     """
 
     flops: float
-    copies: Mapping[int, float]
-
-    def bandwidth(self, written: float = math.inf) -> float:
-        """The bytes/s of the fastest copy of so many bytes or more; by default of the largest."""
-        return max(
-            (rate for size, rate in self.copies.items() if size >= written), default=self.copies[max(self.copies)]
-        )
+    bandwidth: float
+    writes: Mapping[int, float]
 
     def least_seconds(self, flops: float, written: float) -> float:
         """No program that computes so much and writes so many bytes can take less."""
-        return max(flops / self.flops, written / self.bandwidth(written))
+        fastest = max((rate for size, rate in self.writes.items() if size >= written), default=self.bandwidth)
+        return max(flops / self.flops, written / fastest)
 
     def __or__(self, other: "Peaks") -> "Peaks":
         """The higher of both roofs, measured at two times."""
-        copies = {size: max(rate, other.copies[size]) for size, rate in self.copies.items()}
-        return Peaks(max(self.flops, other.flops), copies)
+        writes = {size: max(rate, other.writes[size]) for size, rate in self.writes.items()}
+        return Peaks(max(self.flops, other.flops), max(self.bandwidth, other.bandwidth), writes)
 
 
 def peaks(dtype: Any) -> Peaks:
@@ -54,13 +49,15 @@ def peaks(dtype: Any) -> Peaks:
     platform_name = jax.default_backend()
     n = MATMUL.get(platform_name, 1024)
     a = jnp.ones((n, n), dtype) / n
-    product, copy, copies = jax.jit(lambda a: a @ a), jax.jit(lambda x: x + 1), {}
+    product = _best(jax.jit(lambda a: a @ a), a)
     size = COPIED_BYTES.get(platform_name, 2**27)
-    while size >= SMALLEST_COPY:
-        x = jnp.ones(size // jnp.dtype(dtype).itemsize, dtype)
-        copies[size] = 2 * x.nbytes / _best(copy, x)
-        size //= 8
-    return Peaks(2 * n**3 / _best(product, a), copies)
+    x = jnp.ones(size // jnp.dtype(dtype).itemsize, dtype)
+    copy, writes = _best(jax.jit(lambda x: x + 1), x), {}
+    while size >= SMALLEST_WRITE:
+        length = size // jnp.dtype(dtype).itemsize
+        writes[size] = size / _best(jax.jit(partial(jnp.broadcast_to, shape=(length,))), x[0])
+        size //= 4
+    return Peaks(2 * n**3 / product, 2 * x.nbytes / copy, writes)
 
 
 def _best(program: Callable[..., Any], argument: Any) -> float:

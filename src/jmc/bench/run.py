@@ -64,7 +64,7 @@ def run(
 ) -> dict[str, Any]:
     """Everything measured, as JSON can hold it; ``watch(item, k, n)`` is told what begins.
 
-    The record has ``machine``, ``peaks`` (FLOP/s, bytes/s of the largest copy, and of each), ``dtype``, ``budget`` and
+    The record has ``machine``, ``peaks`` (FLOP/s, bytes/s of a copy, and of arrays filled), ``dtype``, ``budget`` and
     the seconds ``taken``, ``cases`` (suite, name, size, headline, what `measure` says, and as ``roof`` of each
     contender the share of the best that the peaks allow) and ``left_out``, for which there was no time.
     """
@@ -107,7 +107,7 @@ def run(
     return {
         "machine": machine,
         "dtype": dtype,
-        "peaks": {"flops": roof.flops, "bandwidth": roof.bandwidth(), "copies": list(roof.copies.items())},
+        "peaks": {"flops": roof.flops, "bandwidth": roof.bandwidth, "writes": list(roof.writes.items())},
         "peers": list(peers),
         "budget": budget,
         "taken": clock() - started,

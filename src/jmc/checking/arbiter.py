@@ -121,7 +121,7 @@ def moved_together(observer: Observer, arbiters: Sequence[Arbiter], seen: Sequen
 def _staying(observer: Observer, o: Observation, marks: dict[int, np.ndarray]) -> list[np.ndarray] | None:
     """The entries that are at a kink still if all of these move together: by the same, or away from 0."""
     moving = observer.problem.moving
-    for signs in ({k: 1.0 for k in marks}, {k: np.sign(o.leaves[moving[k]]) for k in marks}):
+    for signs in (dict.fromkeys(marks, 1.0), {k: np.sign(o.leaves[moving[k]]) for k in marks}):
         moved = list(o.leaves)
         for k, mark in marks.items():
             moved[moving[k]] = o.leaves[moving[k]] + _MOVED * signs[k] * mark
