@@ -63,6 +63,8 @@ TABLE = [
     (logdet, "X: n n", "X", 1, "X⁻ᵀ"),
     (logdet, "X: n n spd", "X", 1, "X⁻¹"),
     (lambda X, a, b: a @ inv(X) @ b, "X: n n, a: n, b: n", "X", 1, "−X⁻ᵀ a bᵀ X⁻ᵀ"),
+    (lambda A: norm(A, "nuc"), "A: m n", "A", 1, "left singular vectors(A) right singular vectors(A)ᵀ"),
+    (lambda A: norm(A, 2), "A: m n", "A", 1, "left singular vector(A) right singular vector(A)ᵀ"),
     (lambda X: jnp.trace(expm(X)), "X: n n", "X", 1, "expm(X)ᵀ"),
     (lambda X: jnp.trace(expm(X)), "X: n n", "X", 2, "expm′(X)_jikl"),
     (lambda X, A: expm(A @ X), "X: m n, A: n m", "X", 1, "Σ_a A_ak expm′(Z)_ijal where Z = A X"),

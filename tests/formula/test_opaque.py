@@ -72,6 +72,10 @@ def test_steps_go_around_a_part():
 def test_nothing_to_derive_around_is_refused():
     with pytest.raises(jmc.NoFormula, match=r"`sort` at .*test_opaque.py:\d+.* has no formula, and nothing is around"):
         jmc.derive(lambda x: jnp.sort(x))("n")
+    with pytest.raises(jmc.NoFormula, match="`eig` has no formula"):  # it is no function without a slope
+        jmc.derive(lambda X: jnp.sum(jnp.linalg.eigvals(X).real))("n, n")
+    with pytest.raises(jmc.NotCertified, match="the formula's code does not run at sizes"):
+        jmc.derive(lambda A: jnp.linalg.norm(A, -2))("m, n")
     with pytest.raises(jmc.NoFormula, match="something else at other sizes"):
         jmc.derive(lambda x: sum((x[k] ** 2 for k in range(len(x))), start=jnp.zeros(())))("n")
 

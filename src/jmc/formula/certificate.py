@@ -88,6 +88,8 @@ def certify(
                 ]
             except np.linalg.LinAlgError:  # XᵀX has no inverse if X has more columns than rows
                 continue
+            except (TypeError, ValueError) as error:  # the sizes of two axes are one in what was traced
+                raise NotCertified(f"the formula's code does not run at sizes {sizes}") from error
             break
         else:
             raise NotCertified("no arguments were found at which AD, differences and the formula are defined")

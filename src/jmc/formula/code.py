@@ -80,7 +80,9 @@ class Coder:
                 return self._chain(node.args)
             case "transpose":
                 inner = node.args[0]
-                return (f"{self._at(inner, ATOM)}.T", ATOM) if inner.rank == 2 else self._write(inner)
+                shown = self._at(inner, ATOM)
+                twice = shown.removesuffix(".T")
+                return (twice if twice != shown else f"{shown}.T", ATOM) if inner.rank == 2 else self._write(inner)
             case "diag" | "diagonal":
                 return f"{np}.diag({self.code(node.args[0])})", ATOM
             case "trace":

@@ -12,6 +12,8 @@ CONDITIONS = {
     "argmax": "a single largest entry of {0}",
     "argmin": "a single smallest entry of {0}",
     "prod": "{0} ≠ 0",
+    "singular values": "{0} of full rank, and singular values that differ",
+    "spectral norm": "a single largest singular value of {0}",
     "eigenvectors": "eigenvalues of {0} that differ",
 }
 

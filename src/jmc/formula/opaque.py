@@ -93,6 +93,8 @@ class Parts:
             any(r and k == operand for r, operand in zip(real, operands, strict=True)) for k in range(len(moving))
         )
         used = [k for k, var in enumerate(eqn.outvars) if not isinstance(var, DropVar)]
+        if moving and any(jnp.issubdtype(eqn.outvars[k].aval.dtype, jnp.complexfloating) for k in used):
+            raise refusal  # it has a derivative, which is no array of real numbers
         floats = [k for k in used if jnp.issubdtype(eqn.outvars[k].aval.dtype, jnp.floating)]
         found: list[Tensor] = list(args[:1]) * len(eqn.outvars)
         for k in used:

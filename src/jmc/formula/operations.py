@@ -148,6 +148,8 @@ def _reduced(pair: Pair, x: Tensor) -> Tensor:
     moved = product(ONE, [(x, tuple(range(len(x.shape))))], (*kept, *gone), dict(enumerate(x.shape)))
     if len(gone) > 1:
         raise NoFormula(f"the {name} over several axes has no formula")
+    if name == "max" and isinstance(moved, Op) and moved.name == "singular values":
+        return Op((), "spectral norm", moved.args)
     return Op(tuple(x.shape[k] for k in kept), name, (moved,))
 
 

@@ -7,6 +7,7 @@ from jmc.formula.algebra import ONE, add, full, permuted, power, product, scale,
 from jmc.formula.tensor import Op, Tensor
 
 HALF = Fraction(1, 2)
+SIDES = "left", "right"
 
 
 def softmax(z: Tensor) -> Tensor:
@@ -94,6 +95,21 @@ def _of_eigenvectors(op: Op) -> Tensor:
     return product(ONE, parts, (i, k, a, b), dict.fromkeys(range(5), op.shape[0]))
 
 
+def _of_singular_values(op: Op) -> Tensor:
+    (A,) = op.args
+    left, right = (
+        Op((size, *op.shape), f"{side} singular vectors", (A,)) for side, size in zip(SIDES, A.shape, strict=True)
+    )
+    dims = dict(enumerate((*op.shape, *A.shape)))
+    return product(ONE, [(left, (1, 0)), (right, (2, 0))], (0, 1, 2), dims)
+
+
+def _of_spectral_norm(op: Op) -> Tensor:
+    (A,) = op.args
+    left, right = (Op((size,), f"{side} singular vector", (A,)) for side, size in zip(SIDES, A.shape, strict=True))
+    return product(ONE, [(left, (0,)), (right, (1,))], (0, 1), dict(enumerate(A.shape)))
+
+
 def _of_sign(op: Op) -> Tensor:
     return full(0, op.args[0].shape)
 
@@ -126,5 +142,7 @@ JACOBIANS: dict[str, Callable[[Op], Tensor]] = {
     "sign of det": _of_sign,
     "cholesky": _of_cholesky,
     "expm": _of_exponential,
+    "singular values": _of_singular_values,
+    "spectral norm": _of_spectral_norm,
 }
 """∂op/∂argument, of shape op.shape + argument.shape."""

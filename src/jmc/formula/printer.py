@@ -8,6 +8,7 @@ from jmc.formula.cancellation import PRINTED
 from jmc.formula.dims import Dim, shifted
 from jmc.formula.functions import FUNCTIONS
 from jmc.formula.notation import UNIT, Node
+from jmc.formula.operators import SIDES
 from jmc.formula.style import SUB, TEXT, Style, number
 
 SUM, PRODUCT, ATOM = 1, 2, 3
@@ -20,6 +21,7 @@ OPERATORS = {
     "sign of det": ("sign det {0}", r"\operatorname{{sign}}\det {0}"),
     "cholesky": ("chol({0})", r"\operatorname{{chol}}\left({0}\right)"),
     "expm": ("expm({0})", r"\operatorname{{expm}}\left({0}\right)"),
+    "spectral norm": ("‖{0}‖₂", r"\left\|{0}\right\|_2"),
     "max": ("max({0})", r"\max\left({0}\right)"),
     "prod": ("prod({0})", r"\prod\left({0}\right)"),
     "argmax": ("argmax({0})", r"\operatorname{{argmax}}\left({0}\right)"),
@@ -29,6 +31,9 @@ OPERATORS = {
     "gaps": ("gaps({0})", r"\operatorname{{gaps}}\left({0}\right)"),
     "min": ("min({0})", r"\min\left({0}\right)"),
 }
+for _name in ("singular values", *(f"{side} singular vector{end}" for side in SIDES for end in ("s", ""))):
+    _latex = _name.replace(" ", r"\ ")
+    OPERATORS[_name] = (f"{_name}({{0}})", rf"\operatorname{{{{{_latex}}}}}\left({{0}}\right)")
 # Functions whose argument is not in brackets of its own.
 _LEVEL = {"pow": ATOM, "not": PRODUCT}
 

@@ -186,6 +186,9 @@ class Reader:
         if primitive is p.eigh_p and pair.one.params["subset_by_index"] is None and len(args[0].shape) == 2:
             (A,) = args
             return [Op(A.shape, "eigenvectors", (A,)), Op(A.shape[:1], "eigenvalues", (A,))]
+        values = primitive is p.svd_p and not eqn.params["compute_uv"] and eqn.params["subset_by_index"] is None
+        if values and len(args[0].shape) == len(eqn.invars[0].aval.shape) == 2:
+            return [Op(pair.full_shape(), "singular values", tuple(args))]
         if (rule := RULES.get(primitive) or INDEXING.get(primitive) or BY_NAME.get(primitive.name)) is None:
             raise NoFormula(f"the operation `{primitive.name}` has no formula")
         return [rule(pair, *args)]
