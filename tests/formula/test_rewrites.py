@@ -33,6 +33,7 @@ def scaled_root(x, s):
     ("f", "shapes", "formula"),
     [
         (lambda X, A, B: jnp.linalg.det(A @ X @ B), ("n n", "n n", "n n"), "det(A X B) X⁻ᵀ"),
+        (lambda X, a, b: a @ X.T @ X.T @ X @ X @ b, ("n n", "n", "n"), "Xᵀ X X B + X X B Xᵀ"),
         (lambda x: x / (1 + jnp.abs(x)), ("",), "1/(1 + |x|)²"),
         (lambda x: jnp.log(jnp.abs(x)), ("",), "1/x"),
         (lambda x, s: jnp.where(x > 0, x, s * x), ("", ""), "(1 if 1[x > 0], else s)"),

@@ -81,7 +81,8 @@ def factored(tensor: Sum, scalars: bool = False) -> Tensor:
     terms = [_as_product(term) for term in tensor.terms]
     best: list[_Occurrence] = []
     for group in _groups(terms).values():
-        if scalars and group[0].labels:
+        first = group[0]
+        if (scalars and first.labels) or sum(map(len, _axes_left(group))) > max(2, len(set(first.term.out))):
             continue
         if len(group) > 1 and (not best or _score(group) > _score(best)) and _worthwhile(group):
             best = group
@@ -177,11 +178,7 @@ def _taken_out(group: Sequence[_Occurrence], least: Number | None = None) -> Ten
     base, labels = group[0].base, group[0].labels
     least = min((o.exponent for o in group), key=abs) if least is None else least
     first = group[0].term
-    classes = list(dict.fromkeys(first.out))
-    positions = [first.out.index(label) for label in classes]
-    kept = [k for k in positions if first.out[k] not in labels or any(o.term.out[k] in _labels_left(o) for o in group)]
-    left = [any(o.labels[a] in _labels_left(o) for o in group) for a in range(len(labels))]
-    summed = [a for a, label in enumerate(labels) if label not in first.out and left[a]]
+    kept, summed = _axes_left(group)
     remainders = []
     for o in group:
         rest = [part for k, part in enumerate(o.term.factors) if k != o.index]
@@ -192,6 +189,17 @@ def _taken_out(group: Sequence[_Occurrence], least: Number | None = None) -> Ten
     names = (*(first.out[k] for k in kept), *(labels[a] for a in summed))
     parts = [(power(base, least), labels), (add(remainders), names)]
     return product(ONE, parts, first.out, dict(enumerate(first.dims)))
+
+
+def _axes_left(group: Sequence[_Occurrence]) -> tuple[list[int], list[int]]:
+    """The axes of what is left of each term: which of the value, and which of the factor that are summed."""
+    first, labels = group[0].term, group[0].labels
+    classes = list(dict.fromkeys(first.out))
+    positions = [first.out.index(label) for label in classes]
+    kept = [k for k in positions if first.out[k] not in labels or any(o.term.out[k] in _labels_left(o) for o in group)]
+    left = [any(o.labels[a] in _labels_left(o) for o in group) for a in range(len(labels))]
+    summed = [a for a, label in enumerate(labels) if label not in first.out and left[a]]
+    return kept, summed
 
 
 def _labels_left(o: _Occurrence) -> set[int]:
