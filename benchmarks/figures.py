@@ -107,6 +107,7 @@ def formulas_line(record: dict) -> str:
 
 
 SHOWN = {
+    "bench_cpu.json": bench_table,
     "check.json": check_line,
     "catalogue_formulas.json": formulas_line,
     "first_light.json": first_light_table,
