@@ -19,7 +19,7 @@ FLOORS = {
     "catalogue": 1,
     "differentiate": 2,
     "checking": 2,
-    "formula": 2,
+    "symbolic": 2,
     "train": 3,
     "bench": 3,
     "cli": 4,
@@ -27,8 +27,8 @@ FLOORS = {
 # Rooms of one floor that read another: the arrows that are drawn.
 DRAWN = {
     ("checking", "differentiate"),
-    ("formula", "differentiate"),
-    ("formula", "checking"),
+    ("symbolic", "differentiate"),
+    ("symbolic", "checking"),
 }
 # The rooms within train, in the order in which they may read each other; what lies in none of them stands above them.
 WITHIN_TRAIN = ["config", "data", "learning", "persistence", "report"]

@@ -95,11 +95,11 @@ _HOME = {
     "differentiate.jacobian": ("hessian", "jacobian", "value_and_jacobian"),
     "differentiate.pins": ("StructureError",),
     "differentiate.tape": ("NotDifferentiable",),
-    "formula": ("formula",),
-    "formula.certificate": ("NotCertified",),
-    "formula.derivation": ("Derivation",),
-    "formula.deriving": ("derive",),
-    "formula.derivative": ("NoFormula",),
+    "symbolic.catalogue": ("formula",),
+    "symbolic.certificate": ("NotCertified",),
+    "symbolic.derivation": ("Derivation",),
+    "symbolic.deriving": ("derive",),
+    "symbolic.derivative": ("NoFormula",),
     "linear.contract": ("TooLarge",),
     "linear.linear_map": ("LinearMap",),
     "linear.nest": ("dense", "gram", "mv", "row_gram", "row_norms", "vm"),
@@ -182,14 +182,14 @@ if TYPE_CHECKING:
     from jmc.differentiate.jacobian import hessian, jacobian, value_and_jacobian
     from jmc.differentiate.pins import StructureError
     from jmc.differentiate.tape import NotDifferentiable
-    from jmc.formula import formula
-    from jmc.formula.certificate import NotCertified
-    from jmc.formula.derivation import Derivation
-    from jmc.formula.derivative import NoFormula
-    from jmc.formula.deriving import derive
     from jmc.linear.contract import TooLarge
     from jmc.linear.linear_map import LinearMap
     from jmc.linear.nest import dense, gram, mv, row_gram, row_norms, vm
+    from jmc.symbolic.catalogue import formula
+    from jmc.symbolic.certificate import NotCertified
+    from jmc.symbolic.derivation import Derivation
+    from jmc.symbolic.derivative import NoFormula
+    from jmc.symbolic.deriving import derive
 
 
 def __getattr__(name: str) -> Any:

@@ -49,12 +49,12 @@ def run(arguments: Sequence[str]) -> int:
             parser.error(f"`{name}` must have one shape, but got two")
         shapes[name] = shape
 
-    from jmc.formula.certificate import NotCertified
-    from jmc.formula.derivative import NoFormula
-    from jmc.formula.deriving import derive
-    from jmc.formula.expression import BadExpression, Expression
-    from jmc.formula.inputs import inputs
-    from jmc.formula.page import page
+    from jmc.symbolic.certificate import NotCertified
+    from jmc.symbolic.derivative import NoFormula
+    from jmc.symbolic.deriving import derive
+    from jmc.symbolic.expression import BadExpression, Expression
+    from jmc.symbolic.inputs import inputs
+    from jmc.symbolic.page import page
 
     try:
         f = _function(options.function, shapes)
@@ -103,8 +103,8 @@ def _shown(derivation: Any, options: argparse.Namespace) -> str:
 
 def _article(html: str | None) -> int:
     """The article's examples, as a page or one below the other."""
-    from jmc.formula.article import TITLE, derivations
-    from jmc.formula.page import page
+    from jmc.symbolic.article import TITLE, derivations
+    from jmc.symbolic.page import page
 
     found = derivations()
     if html is not None:
@@ -118,7 +118,7 @@ def _article(html: str | None) -> int:
 
 def _function(place: str, shapes: dict[str, str]) -> Any:
     """The function that is named, or the expression as a function of what has a shape."""
-    from jmc.formula.expression import Expression
+    from jmc.symbolic.expression import Expression
 
     source, colon, name = place.rpartition(":")
     if colon and name.isidentifier() and (source.endswith(".py") or source.replace(".", "_").isidentifier()):

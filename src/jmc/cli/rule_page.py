@@ -52,8 +52,8 @@ def _key(rule: "Rule") -> str:
 
 def _formula(rule: "Rule") -> tuple[str, str]:
     """What its code computes in Unicode and in LaTeX, or why that has no formula."""
-    from jmc.formula.catalogue import formula
-    from jmc.formula.derivative import NoFormula
+    from jmc.symbolic.catalogue import formula
+    from jmc.symbolic.derivative import NoFormula
 
     try:
         found = formula(rule)

@@ -139,7 +139,7 @@ def _show_notation(identity: str, as_json: bool) -> int:
 
 
 def _write(found: Sequence["Rule"], path: str) -> int:
-    from jmc.formula.reference import reference
+    from jmc.symbolic.reference import reference
 
     page = reference(_watched(found, len(found), "reading"))
     try:
@@ -152,7 +152,7 @@ def _write(found: Sequence["Rule"], path: str) -> int:
 
 
 def _show_latex(found: Sequence["Rule"]) -> int:
-    from jmc.formula.catalogue import formula
+    from jmc.symbolic.catalogue import formula
 
     for rule in found:
         print(formula(rule).latex)
