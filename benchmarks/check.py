@@ -228,7 +228,8 @@ def main() -> int:
             print(f"    {what:36s} {figure}")
     if options.json:
         versions = {"jax": jax.__version__, "python": sys.version.split()[0]}
-        record = {
+        kept = json.loads(options.json.read_text()) if options.json.exists() else {}
+        record = kept | {
             "versions": versions,
             "summary": {half: dict(table) for half, table in tables.items()},
             "cases": lines,

@@ -85,11 +85,15 @@ def check_line(record: dict) -> str:
         return f"{100 * sum(map(holds, cases)) / len(cases):.1f} %"
 
     alarms = sum(case["verdict"] in ("wrong", "failed") for case in right)
+    unseen = {what: figure.split("  ")[-1].strip() for what, figure in record["unseen"]["fifth"].items()}
     return (
         f"Of {len(wrong)} wrong derivatives written by hand `jmc.check` judges "
         f"{share(wrong, lambda case: case['verdict'] == 'wrong')} wrong, names the right kind of mistake first in "
         f"{share(wrong, lambda case: case['rank'] == 1)} and among three in "
         f"{share(wrong, lambda case: (case['rank'] or 9) <= 3)}; of {len(right)} right ones it calls {alarms} wrong. "
+        f"Of the fifth set of these, when it had never been seen: {unseen['wrong ones: judged wrong']}, "
+        f"{unseen['wrong ones: right kind first']}, {unseen['wrong ones: among the first three']}, and "
+        f"{unseen['right ones: false alarms']} of the right ones called wrong. "
         f"`check_grads` rejects {share(wrong, lambda case: case['check_grads'] != 'accepted')} of the wrong ones, and "
         f"{share(same, lambda case: case['check_grads'] != 'accepted')} of those that are right under JAX's own "
         f"conventions; `chex.assert_numerical_grads` {share(wrong, lambda case: case['chex'] != 'accepted')} and "
