@@ -210,7 +210,7 @@ def positions(case: Case) -> tuple[int, ...]:
 
 
 def dense(tree: Any) -> list[Any]:
-    is_map = lambda J: hasattr(J, "dense")  # noqa: E731
+    is_map = lambda J: hasattr(J, "dense")
     return [J.dense() if is_map(J) else jnp.asarray(J) for J in jax.tree.leaves(tree, is_leaf=is_map)]
 
 
@@ -231,15 +231,15 @@ def pair(case: Case, args: Sequence[Any], u: Any = None) -> tuple[list[Any], lis
     f = primal(case)
     if case.mode in ("grad", "jacobian", "hessian"):
         true = {"grad": jax.grad, "jacobian": jax.jacobian, "hessian": jax.hessian}[case.mode](f, case.argnums)(*args)
-        return dense(case.claim(*args)), dense(true), None  # pyright: ignore[reportOptionalCall]
+        return dense(case.claim(*args)), dense(true), None  # pyright: ignore[reportOptionalCall] - not "own"
     if case.mode == "jvp":
         u = cotangent(lambda *a: a, args) if u is None else u
-        return dense(case.claim(args, u)), dense(jax.jvp(f, args, u)[1]), u  # pyright: ignore[reportOptionalCall]
+        return dense(case.claim(args, u)), dense(jax.jvp(f, args, u)[1]), u  # pyright: ignore[reportOptionalCall] - not "own"
     u = cotangent(f, args) if u is None else u
     if case.mode == "own":
         wrt = positions(case)
         return dense(pulled_back(case.f, args, u, wrt)), dense(pulled_back(f, args, u, wrt)), u
-    given = case.claim(args, u)  # pyright: ignore[reportOptionalCall]
+    given = case.claim(args, u)  # pyright: ignore[reportOptionalCall] - not "own"
     wrt = [i for i, g in enumerate(given) if g is not None]
     return dense([given[i] for i in wrt]), dense(pulled_back(f, args, u, wrt)), u
 

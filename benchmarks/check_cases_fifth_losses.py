@@ -82,7 +82,7 @@ def word_vectors_noise(word, context, noise):
 )
 def two_samples_one_end(X, Y):
     XX, XY = X[None] - X[:, None], Y[None] - X[:, None]
-    k = lambda d: jnp.exp(-0.5 * jnp.sum(d**2, -1))[..., None]  # noqa: E731
+    k = lambda d: jnp.exp(-0.5 * jnp.sum(d**2, -1))[..., None]
     return jnp.sum(k(XX) * XX, 1) / len(X) ** 2 - 2 * jnp.sum(k(XY) * XY, 1) / (len(X) * len(Y))
 
 

@@ -101,7 +101,7 @@ def ridge_adjoint(args, u):
 @right.grad(jmc.rules["K-58"].f, (draw.regular(3) / 3,), EQUAL, "a rule of the catalogue, by cofactors")
 def power_determinant(X):
     X = np.asarray(X)
-    rest = lambda i, j: np.delete(np.delete(X, i, 0), j, 1)  # noqa: E731
+    rest = lambda i, j: np.delete(np.delete(X, i, 0), j, 1)
     C = [[(-1) ** (i + j) * np.linalg.det(rest(i, j)) for j in range(len(X))] for i in range(len(X))]
     return 3 * np.linalg.det(X) ** 2 * np.asarray(C, X.dtype)
 
@@ -177,7 +177,7 @@ def outline(x, y):
 
 @right.grad(outline, (draw(N), draw(N)), EQUAL, "each corner by its two neighbours", argnums=(0, 1))
 def outline_neighbours(x, y):
-    cut = lambda a: np.roll(np.asarray(a), -1) - np.roll(np.asarray(a), 1)  # noqa: E731
+    cut = lambda a: np.roll(np.asarray(a), -1) - np.roll(np.asarray(a), 1)
     return cut(y) / 2, -cut(x) / 2
 
 

@@ -187,7 +187,7 @@ def elastic_net(w, X, y):
 
 def black_scholes(S, K, sigma, T):
     """A European call without interest."""
-    cdf = lambda x: 0.5 * (1 + jax.scipy.special.erf(x / 2**0.5))  # noqa: E731
+    cdf = lambda x: 0.5 * (1 + jax.scipy.special.erf(x / 2**0.5))
     d1 = (jnp.log(S / K) + 0.5 * sigma**2 * T) / (sigma * jnp.sqrt(T))
     return S * cdf(d1) - K * cdf(d1 - sigma * jnp.sqrt(T))
 

@@ -30,7 +30,7 @@ def test_structures(name):
 def gradients(f, x, gamma, beta):
     """The closed gradients with respect to all arguments, after checking that JAX's agree."""
     weights = jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape)
-    loss = lambda *args: jnp.sum(weights * f(*args))  # noqa: E731
+    loss = lambda *args: jnp.sum(weights * f(*args))
     closed, auto = jax.jit(lambda *args: (jmc.grad(loss, (0, 1, 2))(*args), jax.grad(loss, (0, 1, 2))(*args)))(
         x, gamma, beta
     )

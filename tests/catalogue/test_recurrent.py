@@ -37,7 +37,7 @@ def test_the_public_lstm_is_the_rules():
     rule = rules["lstm cell"]
     for one, other in zip(jmc.lstm_cell(*args), rule.f(*args), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    loss = lambda *args: sum(jnp.sum(jnp.square(part)) for part in jmc.lstm_cell(*args))  # noqa: E731
+    loss = lambda *args: sum(jnp.sum(jnp.square(part)) for part in jmc.lstm_cell(*args))
     closed = jax.jit(jmc.grad(loss, tuple(range(6))))(*args)
     value = rule.f(*args)
     rows = jax.jit(rule.jacobian)(*args)

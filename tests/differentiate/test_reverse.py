@@ -88,7 +88,7 @@ def test_the_value_is_that_of_the_forward_part():
 
 
 def test_every_result_and_operand():
-    f = lambda x, y: pair(x, y)[:2]  # noqa: E731
+    f = lambda x, y: pair(x, y)[:2]
     x, y = X[0], X[1]
     same(jmc.dense(jmc.jacobian(f, (0, 1))(x, y)), jax.jacrev(f, (0, 1))(x, y))
 
@@ -103,7 +103,7 @@ def test_holomorphic_functions_and_those_of_real_numbers_alone():
     )
     with pytest.raises(jmc.NotDifferentiable, match="custom vjp"):
         jmc.jacobian(lambda x: squares(jax.lax.complex(x, x)))(X[0])
-    total = lambda x: squares(jax.lax.complex(x, 2 * x)).sum()  # noqa: E731
+    total = lambda x: squares(jax.lax.complex(x, 2 * x)).sum()
     same(jmc.grad(total)(X[0]), jax.grad(total)(X[0]))
 
 

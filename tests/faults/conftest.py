@@ -60,7 +60,7 @@ def traced_once(monkeypatch):
         monkeypatch.setattr(fit, name, once(getattr(fit, name), key))
     monkeypatch.setattr(fit, "schedule", once(fit.schedule, lambda config, steps: (repr(config), steps)))
     functions = (lambda objective, optimizer, rate, *_: (objective, optimizer, rate)), draws
-    rest = lambda *arguments: (arguments[3], arguments[5])  # noqa: E731 - the gradient and the length
+    rest = lambda *arguments: (arguments[3], arguments[5])
     monkeypatch.setattr(loop, "make_chunk", once(loop.make_chunk, *functions, rest))
     check = GradientCheck("w", (2,), 1.0, 0.0, 0.0)
     monkeypatch.setattr(fit, "evaluate", lambda *_: SimpleNamespace(gradient_checks=(check,)))

@@ -228,10 +228,10 @@ def test_code_keeps_the_dtype_of_its_arguments(dtype, x64):
 
 def test_layouts():
     A = {"A": "m, n", "x": "n"}
-    f = lambda A, x: jnp.sin(A @ x)  # noqa: E731
+    f = lambda A, x: jnp.sin(A @ x)
     assert jmc.derive(f, "x")(**A).formula == "diag(cos(A x)) A"
     assert jmc.derive(f, "x", layout="denominator")(**A).formula == "Aᵀ diag(cos(A x))"
-    g = lambda A, x: jnp.sum((A @ x) ** 2)  # noqa: E731
+    g = lambda A, x: jnp.sum((A @ x) ** 2)
     assert jmc.derive(g, "x")(**A).formula == "2 Aᵀ A x"
     assert jmc.derive(g, "x", layout="numerator")(**A).formula == "2 xᵀ Aᵀ A"
 

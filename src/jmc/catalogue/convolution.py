@@ -197,7 +197,7 @@ def _pooling(x: jax.Array, window: Each, stride: Each | None) -> tuple[tuple[int
 
 def _reduced(x: jax.Array, start: float, combine: object, size: Sequence[int], stride: Sequence[int]) -> jax.Array:
     # the start is a constant, by which JAX knows the reduction and its derivative
-    return lax.reduce_window(x, np.array(start, x.dtype), combine, (1, 1, *size), (1, 1, *stride), "VALID")  # pyright: ignore[reportArgumentType]
+    return lax.reduce_window(x, np.array(start, x.dtype), combine, (1, 1, *size), (1, 1, *stride), "VALID")  # pyright: ignore[reportArgumentType] - `combine` is an object to its type
 
 
 def _averages(x: jax.Array, window: Each, stride: Each | None) -> LinearMap:

@@ -79,7 +79,7 @@ def _named(parts: Sequence[Part]) -> str:
     free = [pair for pair in shared if pair not in held]
     if not shared:
         return _sum(parts)
-    fixed = [part.without({part.out[p].label for p, _ in free}) for part in parts]  # pyright: ignore[reportArgumentType]
+    fixed = [part.without({part.out[p].label for p, _ in free}) for part in parts]  # pyright: ignore[reportArgumentType] - shared axes have labels
     inner = _blocks(fixed, shared_axes(fixed)) if held else _sum(fixed)
     if not free:
         return inner
@@ -97,7 +97,7 @@ def _diagonal(parts: Sequence[Part], shared: Sequence[tuple[int, int]]) -> str:
 
 
 def _blocks(parts: Sequence[Part], shared: Sequence[tuple[int, int]]) -> str:
-    fixed = [part.without({part.out[p].label for p, _ in shared}) for part in parts]  # pyright: ignore[reportArgumentType]
+    fixed = [part.without({part.out[p].label for p, _ in shared}) for part in parts]  # pyright: ignore[reportArgumentType] - shared axes have labels
     inner = _named(fixed)
     count = math.prod(parts[0].out[p].size for p, _ in shared)
     return f"block_diagonal({count} × {_bracketed(inner)})"
