@@ -76,12 +76,12 @@ def check(
         raise TypeError("`args` must be the arguments of `f`, or their shapes as jax.ShapeDtypeStruct, but got none")
     arrays = jax.tree.map(_array, tuple(args))
     primal: Any = f
-    jax.eval_shape(f, *jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays))  # it may not take them
+    jax.eval_shape(f, *jax.tree.map(_shape, arrays))  # it may not take them
     if stated:
         mode = stated[0]
         rule = given[mode]
     else:
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
+        shapes = jax.tree.map(_shape, arrays)
         if not has_own_rule(f, shapes):
             raise TypeError(f"one of {', '.join(MODES)} must hold the rule, since `f` carries none of its own")
         mode, rule, primal = "vjp", _own(f), _named(stripped(f), f)
@@ -114,6 +114,11 @@ def assert_derivative(f: Callable[..., Any], *args: Any, **rule: Any) -> None:
     accepted = report.verdict == "convention" and {x.kind for x in report.findings} <= {*accept}
     if report.verdict != "equal" and not accepted:
         raise AssertionError(str(report))
+
+
+def _shape(x: Any) -> jax.ShapeDtypeStruct:
+    """As JAX sees it, where 64 bits may not be enabled."""
+    return jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(x.dtype))
 
 
 def _array(x: Any) -> Any:

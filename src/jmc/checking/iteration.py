@@ -12,6 +12,7 @@ from jax.extend.core import primitives as p
 
 from jmc.checking.oracles import double_precision
 from jmc.checking.program import Equation, Program
+from jmc.differentiate.links import scan_parts
 
 AT_REST, MOVING = 1e-7, 1e-9
 _STEPS = 4  # that are written out at least
@@ -66,7 +67,7 @@ def _one_more(e: Equation, values: Sequence[Any]) -> float:
     """How far another step of a loop would go."""
     params = e.eqn.params
     if e.eqn.primitive is p.scan_p:
-        body, consts, carried = params["jaxpr"], params["num_consts"], params["num_carry"]
+        body, (consts, carried, _) = params["jaxpr"], scan_parts(e.eqn)
         rest = [values[i][-1] for i in e.ins[consts + carried :]] if params["length"] else None
         first = [values[i] for i in e.ins[:consts]]
     else:

@@ -16,6 +16,7 @@ from jmc.checking.meanings import MOST_UNKNOWNS, applied, array, known
 from jmc.checking.operations import STRUCTURAL
 from jmc.checking.oracles import double_precision
 from jmc.checking.primal import nested
+from jmc.differentiate.links import scan_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,8 @@ class Program:
     def _steps(self, eqn: Any, operands: list[int]) -> list[int]:
         """A loop with each of its steps in place."""
         params, body = eqn.params, eqn.params["jaxpr"]
-        fixed, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
+        fixed, carries, _ = scan_parts(eqn)
+        carried = fixed + carries
         carry, consts = operands[fixed:carried], [self._constant(c) for c in body.consts]
         columns = [self._entries(n, v.aval, eqn) for n, v in zip(operands[carried:], eqn.invars[carried:], strict=True)]
         rows: list[list[int]] = [[] for _ in range(params["length"])]
