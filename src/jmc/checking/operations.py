@@ -3,6 +3,7 @@
 from jax.extend.core import primitives as p
 
 SUMS = (p.add_p, p.sub_p, p.add_jaxvals_p)
+COMPARISONS = {p.lt_p, p.gt_p, p.le_p, p.ge_p, p.eq_p, p.ne_p}
 STRUCTURAL = {
     p.broadcast_in_dim_p,
     p.reshape_p,
@@ -52,12 +53,7 @@ ELEMENTWISE = {
     p.lgamma_p,
     p.digamma_p,
     p.select_n_p,
-    p.lt_p,
-    p.gt_p,
-    p.le_p,
-    p.ge_p,
-    p.eq_p,
-    p.ne_p,
+    *COMPARISONS,
     p.convert_element_type_p,
     p.copy_p,
     p.stop_gradient_p,
@@ -80,11 +76,6 @@ ARITHMETIC = {
     p.abs_p,
     p.sign_p,
     p.select_n_p,
-    p.lt_p,
-    p.gt_p,
-    p.le_p,
-    p.ge_p,
-    p.eq_p,
-    p.ne_p,
+    *COMPARISONS,
 }
 """What takes sums, products and powers, and distinguishes cases."""

@@ -12,7 +12,7 @@ from jmc.symbolic.dims import Dim, symbols
 from jmc.symbolic.functions import FUNCTIONS
 from jmc.symbolic.notation import UNIT, Node
 from jmc.symbolic.sources import BELOW, COMMUTATION, HELPERS, OPERATORS
-from jmc.symbolic.style import number_code
+from jmc.symbolic.style import above_and_below, number_code
 
 ATOM, PRODUCT, SUM = 3, 2, 1
 
@@ -179,13 +179,7 @@ class Coder:
         body, *scalars = node.args
         coefficient, exponents = node.value
         sign = "-" if coefficient < 0 else ""
-        coefficient = abs(coefficient)
-        top, under = [], []
-        if isinstance(coefficient, Fraction):
-            top += [str(coefficient.numerator)] if coefficient.numerator != 1 else []
-            under += [str(coefficient.denominator)] if coefficient.denominator != 1 else []
-        else:
-            top.append(number_code(coefficient))
+        top, under = above_and_below(abs(coefficient), number_code)
         for scalar, exponent in zip(scalars, exponents, strict=True):
             shown, level = self._power(scalar, abs(exponent)) if abs(exponent) != 1 else self._write(scalar)
             (top if exponent > 0 else under).append(shown if level >= ATOM else f"({shown})")

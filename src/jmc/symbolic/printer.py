@@ -9,7 +9,7 @@ from jmc.symbolic.dims import Dim, shifted
 from jmc.symbolic.functions import FUNCTIONS
 from jmc.symbolic.notation import UNIT, Node
 from jmc.symbolic.operators import SIDES
-from jmc.symbolic.style import SUB, TEXT, Style, number
+from jmc.symbolic.style import SUB, TEXT, Style, above_and_below, number
 
 SUM, PRODUCT, ATOM = 1, 2, 3
 OPERATORS = {
@@ -211,13 +211,7 @@ class Printer:
             body = scalars.pop(chains[0])
             exponents = [e for k, e in enumerate(exponents) if k != chains[0]]
         sign = style.minus if coefficient < 0 else ""
-        coefficient = abs(coefficient)
-        top, under = [], []
-        if isinstance(coefficient, Fraction):
-            top += [str(coefficient.numerator)] if coefficient.numerator != 1 else []
-            under += [str(coefficient.denominator)] if coefficient.denominator != 1 else []
-        else:
-            top.append(number(coefficient, style))
+        top, under = above_and_below(abs(coefficient), lambda value: number(value, style))
         alone = len(scalars) == 1 and body == UNIT
         for scalar, exponent in zip(scalars, exponents, strict=True):
             shown = self.raised(scalar, abs(exponent))

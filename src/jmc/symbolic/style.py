@@ -121,6 +121,14 @@ LATEX = Style(
 )  # fmt: skip
 
 
+def above_and_below(coefficient: Number, shown: Callable[[Number], str]) -> tuple[list[str], list[str]]:
+    """What a positive coefficient puts above a fraction line and below it: nothing for 1."""
+    if not isinstance(coefficient, Fraction):
+        return [shown(coefficient)], []
+    above, below = coefficient.numerator, coefficient.denominator
+    return [str(above)] if above != 1 else [], [str(below)] if below != 1 else []
+
+
 def number(value: Number, style: Style = TEXT) -> str:
     """The number in the fewest characters that say what it is: a fraction, a multiple of π, digits."""
     if isinstance(value, Fraction) and max(abs(value.numerator), value.denominator) > 10**7:
